@@ -1,0 +1,57 @@
+"""Tissue domains, denoised genes and gene modules of spatial transcriptomics, in napari.
+
+The names below are imported when they are first used, so that ``import napari_stmask`` alone
+loads neither torch, scanpy nor napari.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import apply_model, methods, params, save_model
+    from .core.section import Section
+    from .gui.view import view
+    from .io.read import read
+    from .io.sample import sample_section
+    from .io.write import write
+    from .pipeline import iter_run, run
+
+__all__ = [
+    "Section",
+    "apply_model",
+    "iter_run",
+    "methods",
+    "params",
+    "read",
+    "run",
+    "sample_section",
+    "save_model",
+    "view",
+    "write",
+]
+
+_HOME = {
+    "Section": "core.section",
+    "apply_model": "api",
+    "iter_run": "pipeline",
+    "methods": "api",
+    "params": "api",
+    "read": "io.read",
+    "run": "pipeline",
+    "sample_section": "io.sample",
+    "save_model": "api",
+    "view": "gui.view",
+    "write": "io.write",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

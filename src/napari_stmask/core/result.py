@@ -1,0 +1,158 @@
+"""What a method returns, and the one place that writes it onto an AnnData."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from anndata import AnnData
+from numpy.typing import NDArray
+
+__all__ = ["UNASSIGNED_COLOUR", "Domains", "Fit", "Result"]
+
+UNASSIGNED_COLOUR = "#9E9E9E"
+
+
+@dataclass
+class Domains:
+    """A partition of the spots.
+
+    Attributes
+    ----------
+    codes
+        (n_spots,) int, 0 .. n_domains - 1.
+    confidence
+        (n_spots,) float32 in [0, 1]: how firmly a spot belongs to its domain.
+    method
+        ``"mixture"``, ``"kmeans"`` or ``"leiden"``.
+    details
+        JSON-able facts about the clustering (starts, BIC, resolution, curve over k ...).
+    """
+
+    codes: NDArray[np.intp]
+    confidence: NDArray[np.float32]
+    method: str
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_domains(self) -> int:
+        """Number of domains that occur."""
+        return int(np.unique(self.codes[self.codes >= 0]).size)
+
+
+@dataclass
+class Fit:
+    """What a method's ``fit`` hands to the run: representations, no clustering yet.
+
+    Attributes
+    ----------
+    embedding
+        (n_spots, width) float32, rows in the order of the sections' spots.
+    replicates
+        Further embeddings of the same spots (other seeds or checkpoints) that a consensus
+        clustering uses; empty where there is one.
+    graph
+        (n_spots, n_spots) CSR that the method used, or None.
+    layers
+        Gene-space answers: name -> (n_spots, n_genes) CSR float32 in the order of ``var``.
+    var
+        Gene-wise answers: name -> (n_genes,) array.
+    history
+        Loss curves: term -> (n_epochs,) list.
+    details
+        JSON-able facts (epochs run, genes used, explained variance ...).
+    state
+        Named tensors or arrays from which `Method.restore` rebuilds the trained model.
+    """
+
+    embedding: NDArray[np.float32]
+    replicates: list[NDArray[np.float32]] = field(default_factory=list)
+    graph: sp.csr_matrix | None = None
+    layers: dict[str, sp.csr_matrix] = field(default_factory=dict)
+    var: dict[str, NDArray[Any]] = field(default_factory=dict)
+    history: dict[str, list[float]] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    state: Any = None
+
+
+@dataclass
+class Result:
+    """A finished run: the fit, its domains, scores and the record of how it was made.
+
+    Attributes
+    ----------
+    key
+        Prefix of everything that the run writes (``"spamask"`` unless ``key_added`` says else).
+    fit
+        Embedding, layers, history.
+    domains
+        The partition.
+    refined
+        Codes after label smoothing, or None.
+    baselines
+        Codes of the training-free controls by name, for comparison; not written.
+    colors
+        One hex colour per domain.
+    scores
+        Label-free scores of the method and of both baselines: name -> score -> value.
+    record
+        Provenance, JSON-able.
+    """
+
+    key: str
+    fit: Fit
+    domains: Domains
+    colors: list[str]
+    scores: dict[str, dict[str, float]]
+    record: dict[str, Any]
+    refined: NDArray[np.intp] | None = None
+    baselines: dict[str, NDArray[np.intp]] = field(default_factory=dict)
+
+    @property
+    def embedding(self) -> NDArray[np.float32]:
+        """(n_spots, width) float32."""
+        return self.fit.embedding
+
+    @property
+    def history(self) -> Mapping[str, list[float]]:
+        """Loss curves by term."""
+        return self.fit.history
+
+    def __repr__(self) -> str:
+        n, width = self.embedding.shape
+        return f"Result('{self.key}': {n} spots, {self.domains.n_domains} domains, {width} dimensions)"
+
+    def apply(self, adata: AnnData, rows: slice = slice(None)) -> None:
+        """Write the answers for the spots ``rows`` onto ``adata`` under ``key``.
+
+        Writing twice changes nothing; nothing but the slots named in the documentation is
+        touched: ``obs[key]``, ``obs[key_confidence]``, ``obs[key_refined]``, ``uns[key_colors]``,
+        ``obsm[X_key]``, ``obsp[key_graph]``, ``layers[key_*]``, ``var[key_*]``, ``uns["stmask"]``.
+        """
+        key = self.key
+        names = [str(i + 1) for i in range(len(self.colors))]
+        adata.obs[key] = pd.Categorical.from_codes(self.domains.codes[rows], names)
+        adata.obs[f"{key}_confidence"] = self.domains.confidence[rows].astype(np.float32)
+        if self.refined is not None:
+            adata.obs[f"{key}_refined"] = pd.Categorical.from_codes(self.refined[rows], names)
+            adata.uns[f"{key}_refined_colors"] = list(self.colors)
+        adata.uns[f"{key}_colors"] = list(self.colors)
+        adata.obsm[f"X_{key}"] = np.asarray(self.embedding[rows], dtype=np.float32)
+        if self.fit.graph is not None:
+            adata.obsp[f"{key}_graph"] = self.fit.graph[rows, rows]
+        for name, layer in self.fit.layers.items():
+            adata.layers[f"{key}_{name}"] = layer[rows]
+        for name, values in self.fit.var.items():
+            adata.var[f"{key}_{name}"] = values
+        # Assigned as a new dictionary, so that a copy of the AnnData never shares it.
+        adata.uns["stmask"] = {**adata.uns.get("stmask", {}), key: record_text(self.record)}
+
+
+def record_text(record: Mapping[str, Any]) -> str:
+    """The record as JSON: one string survives every AnnData format unchanged."""
+    return json.dumps(record, allow_nan=False, sort_keys=True)

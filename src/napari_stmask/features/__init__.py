@@ -1,0 +1,1 @@
+"""Numbers that models eat: expression features, graphs, patches."""

@@ -1,0 +1,185 @@
+"""From raw counts to the matrix a model eats, sparse until the last product.
+
+Every step keeps the counts sparse: genes are filtered and selected first, normalised and
+log-transformed in place on the selection, and z-scored implicitly inside the PCA.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+
+from ..core.errors import DataError
+
+__all__ = [
+    "Expression",
+    "log_normalise",
+    "min_cells_for",
+    "pca_scores",
+    "select_genes",
+    "standardise",
+]
+
+Float = NDArray[np.float32]
+HvgFlavor = Literal["seurat_v3", "seurat", "cell_ranger"]
+
+
+@dataclass(frozen=True)
+class Expression:
+    """Normalised values of the selected genes, and how to get back to them.
+
+    Attributes
+    ----------
+    matrix
+        (n_spots, n_selected) float32 CSR, non-negative, not centred.
+    genes
+        (n_selected,) positions of the genes in the section's ``var``.
+    mean, sd
+        (n_selected,) float32 moments that ``standardise`` used; None before it.
+    """
+
+    matrix: sp.csr_matrix
+    genes: NDArray[np.intp]
+    mean: Float | None = None
+    sd: Float | None = None
+
+
+def min_cells_for(n_spots: int) -> int:
+    """Spots in which a gene must be seen: 1 % of the section, at least 3, at most 50."""
+    return int(min(50, max(3, round(0.01 * n_spots))))
+
+
+def log_normalise(
+    counts: sp.csr_matrix,
+    totals: NDArray[Any],
+    *,
+    target: float = 1e4,
+    log: bool = True,
+) -> sp.csr_matrix:
+    """Scale each spot to ``target`` molecules and take ``log(1 + x)``.
+
+    Parameters
+    ----------
+    counts
+        (n_spots, n_genes) CSR counts; not modified.
+    totals
+        (n_spots,) library sizes to divide by; spots with 0 stay 0.
+    target
+        Molecules per spot after scaling.
+    log
+        Take the natural ``log1p`` afterwards.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix
+        (n_spots, n_genes) float32.
+    """
+    totals = np.asarray(totals, dtype=np.float64)
+    factor = np.divide(target, totals, out=np.zeros_like(totals), where=totals > 0)
+    out = sp.csr_matrix(counts, dtype=np.float32, copy=True)
+    out.data *= np.repeat(factor.astype(np.float32), np.diff(out.indptr))
+    if log:
+        np.log1p(out.data, out=out.data)
+    return out
+
+
+def select_genes(
+    counts: sp.csr_matrix,
+    *,
+    n_top: int,
+    min_cells: int,
+    min_counts: int = 10,
+    flavor: HvgFlavor = "seurat_v3",
+) -> NDArray[np.intp]:
+    """Positions of the ``n_top`` most variable genes among those seen often enough.
+
+    Ranks with `scanpy.pp.highly_variable_genes`; where no more than ``n_top`` genes pass the
+    filter (targeted panels) all of them are taken.
+
+    Raises
+    ------
+    DataError
+        If fewer than two genes pass the filter.
+    """
+    seen = np.asarray(counts.getnnz(axis=0)).ravel()
+    total = np.asarray(counts.sum(axis=0)).ravel()
+    kept = np.flatnonzero((seen >= min_cells) & (total >= min_counts))
+    if kept.size < 2:
+        raise DataError(
+            f"only {kept.size} of {counts.shape[1]} genes are seen in at least {min_cells} spots",
+            "check that the matrix holds raw counts and that the section is not empty",
+        )
+    if kept.size <= n_top:
+        return kept
+    import scanpy as sc
+
+    table = AnnData(counts[:, kept])
+    if flavor == "seurat_v3":
+        sc.pp.highly_variable_genes(table, flavor=flavor, n_top_genes=n_top)
+    else:
+        table.X = log_normalise(table.X, np.asarray(table.X.sum(axis=1)).ravel())
+        sc.pp.highly_variable_genes(table, flavor=flavor, n_top_genes=n_top)
+    return kept[table.var["highly_variable"].to_numpy()]
+
+
+def standardise(
+    expression: Expression, *, clip: float | None = 10.0, scale: bool = True
+) -> Expression:
+    """Divide each gene by its standard deviation; the mean is kept for implicit centring.
+
+    ``(x - mean) / sd`` is clipped above at ``clip`` standard deviations. The lower side needs
+    no clipping: values are non-negative, so it is bounded by ``-mean / sd``.
+
+    Returns
+    -------
+    Expression
+        ``matrix`` holds ``min(x / sd, clip + mean / sd)``, still sparse and not centred.
+    """
+    x = sp.csr_matrix(expression.matrix, dtype=np.float32, copy=True)
+    n = x.shape[0]
+    mean = np.asarray(x.mean(axis=0), dtype=np.float64).ravel()
+    square = np.asarray(x.multiply(x).mean(axis=0), dtype=np.float64).ravel()
+    variance = np.maximum(square - mean**2, 0) * n / max(n - 1, 1)
+    sd = np.sqrt(variance)
+    sd[sd < 1e-8] = 1.0
+    divisor = sd if scale else np.ones_like(sd)
+    x.data /= divisor.astype(np.float32)[x.indices]
+    if clip is not None:
+        ceiling = (clip * sd / divisor + mean / divisor).astype(np.float32)
+        np.minimum(x.data, ceiling[x.indices], out=x.data)
+    return replace(
+        expression, matrix=x, mean=mean.astype(np.float32), sd=divisor.astype(np.float32)
+    )
+
+
+def pca_scores(matrix: sp.csr_matrix, n_comps: int, *, seed: int) -> tuple[Float, PCA]:
+    """Principal component scores with implicit centring; nothing is densified.
+
+    Parameters
+    ----------
+    matrix
+        (n_spots, n_genes) sparse.
+    n_comps
+        Components wanted; lowered to ``min(n_spots, n_genes) - 1`` where the data allow fewer.
+    seed
+        Start vector of the iterative solver.
+
+    Returns
+    -------
+    scores
+        (n_spots, n_comps) float32; the largest loading of each component is positive.
+    model
+        The fitted `sklearn.decomposition.PCA`.
+    """
+    n_comps = max(1, min(n_comps, min(matrix.shape) - 1))
+    model = PCA(n_comps, svd_solver="arpack", random_state=seed)
+    scores = model.fit_transform(matrix)
+    sign = np.sign(model.components_[np.arange(n_comps), np.abs(model.components_).argmax(axis=1)])
+    model.components_ *= sign[:, None]
+    return (scores * sign).astype(np.float32), model

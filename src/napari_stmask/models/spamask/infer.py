@@ -1,0 +1,112 @@
+"""What a trained network says: embeddings and denoised genes, on the unmasked graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+
+from ...nn.sparse import torch_csr
+from .model import SpaMaskNet
+from .prepare import Prepared
+
+__all__ = ["beside", "denoised_layer", "embed", "reconstruct"]
+
+_BLOCK = 2048
+
+
+@torch.no_grad()
+def embed(
+    net: SpaMaskNet, x: NDArray[np.float32], adjacency: sp.csr_matrix, device: torch.device
+) -> NDArray[np.float32]:
+    """(n_spots, latent) float32, exact over the whole graph.
+
+    The normalisation statistics are first set to those of the clean graph.
+    """
+    a = torch_csr(adjacency, device)
+    propagated = a @ torch.from_numpy(x).to(device)
+    net.calibrate(a, propagated)
+    net.eval()
+    return np.asarray(net.encode(a, propagated).cpu().numpy(), dtype=np.float32)
+
+
+@torch.no_grad()
+def reconstruct(
+    net: SpaMaskNet,
+    latent: NDArray[np.float32],
+    x: NDArray[np.float32],
+    adjacency: sp.csr_matrix,
+    device: torch.device,
+) -> NDArray[np.float32]:
+    """(n_spots, d) reconstruction, each row scaled to fit its input.
+
+    The cosine loss fixes only the direction of a row, so its length is set to the least-squares
+    factor ``max(0, <x, x'> / <x', x'>)``.
+    """
+    out = net.decode(torch_csr(adjacency, device), torch.from_numpy(latent).to(device), None)
+    rows = out.cpu().numpy()
+    inner = np.einsum("ij,ij->i", x, rows)
+    square = np.einsum("ij,ij->i", rows, rows)
+    factor = np.maximum(np.divide(inner, square, out=np.zeros_like(inner), where=square > 0), 0)
+    return np.asarray(rows * factor[:, None], dtype=np.float32)
+
+
+def beside(
+    latent: NDArray[np.float32], x: NDArray[np.float32], own_weight: float
+) -> NDArray[np.float32]:
+    """The latent representation with the spot's own input next to it.
+
+    Both blocks are centred and brought to a mean squared row length of 1 (the latent) and of
+    ``own_weight ** 2`` (the input), so that the weight means the same whatever their widths.
+    Propagation blurs sections of a few hundred large spots; their own expression restores
+    what lies within a single spot.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n_spots, latent) for weight 0, which leaves the latent as it is, else
+        (n_spots, latent + d) float32.
+    """
+    if own_weight == 0:
+        return latent
+
+    def unit(block: NDArray[np.float32]) -> NDArray[np.float32]:
+        centred = block - block.mean(axis=0)
+        length = float(np.sqrt((centred**2).sum(axis=1).mean()))
+        return np.asarray(centred / max(length, 1e-12), dtype=np.float32)
+
+    return np.concatenate([unit(latent), np.float32(own_weight) * unit(x)], axis=1)
+
+
+def denoised_layer(
+    nets: Sequence[SpaMaskNet],
+    latents: Sequence[NDArray[np.float32]],
+    prepared: Prepared,
+    adjacency: sp.csr_matrix,
+    n_genes: int,
+    device: torch.device,
+) -> tuple[sp.csr_matrix, NDArray[np.bool_]]:
+    """Mean denoised expression of all replicates, in the units of the network's input.
+
+    Returns
+    -------
+    layer
+        (n_spots, n_genes) CSR float32, non-negative; columns of genes that were not selected
+        are empty.
+    denoised
+        (n_genes,) True for the genes that have values.
+    """
+    mean = np.zeros_like(prepared.x)
+    for net, latent in zip(nets, latents, strict=True):
+        mean += reconstruct(net, latent, prepared.x, adjacency, device) / len(nets)
+    blocks = []
+    for start in range(0, len(mean), _BLOCK):
+        block = sp.coo_matrix(prepared.to_genes(mean[start : start + _BLOCK]))
+        shape = (block.shape[0], n_genes)
+        blocks.append(sp.csr_matrix((block.data, (block.row, prepared.genes[block.col])), shape))
+    flag = np.zeros(n_genes, dtype=bool)
+    flag[prepared.genes] = True
+    return sp.vstack(blocks, format="csr").astype(np.float32), flag

@@ -1,0 +1,228 @@
+"""Parameters of SpaMask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from ...core.params import DomainParams
+
+__all__ = ["SpaMaskParams"]
+
+_ADVANCED = {"advanced": True}
+
+
+class SpaMaskParams(DomainParams):
+    """Settings of one SpaMask run; the defaults are the recommended ones for Visium."""
+
+    neighbours: int = Field(
+        6,
+        ge=1,
+        le=50,
+        title="Neighbours",
+        description="Nearby spots that each spot exchanges information with.",
+    )
+    epochs: int = Field(
+        200, ge=1, le=5000, title="Epochs", description="Training rounds; more is slower."
+    )
+    denoise: bool = Field(
+        False, title="Denoise genes", description="Also store smoothed expression as a layer."
+    )
+    replicates: int = Field(
+        5,
+        ge=1,
+        le=20,
+        title="Replicates",
+        description="Networks trained from different starts; their domains are put to a vote.",
+    )
+    own_weight: float = Field(
+        0.0,
+        ge=0,
+        le=10,
+        title="Weight of the spot itself",
+        description="How much a spot's own expression counts beside the embedding; for small sections.",
+        json_schema_extra=_ADVANCED,
+    )
+    features: Literal["pca", "hvg"] = Field(
+        "pca",
+        title="Features",
+        description="Input of the network: principal components, or the variable genes themselves.",
+        json_schema_extra=_ADVANCED,
+    )
+    n_hvg: int = Field(
+        3000,
+        ge=2,
+        le=20000,
+        title="Variable genes",
+        description="Most variable genes that are kept; all where a panel has fewer.",
+        json_schema_extra=_ADVANCED,
+    )
+    log_transform: bool = Field(
+        True,
+        title="Log-transform",
+        description="log1p of 10,000 molecules per spot; off takes molecules per million as published.",
+        json_schema_extra=_ADVANCED,
+    )
+    scale_genes: bool = Field(
+        True,
+        title="Scale genes",
+        description="Bring every gene to unit variance before the principal components.",
+        json_schema_extra=_ADVANCED,
+    )
+    n_pcs_in: int = Field(
+        50,
+        ge=2,
+        le=300,
+        title="Components fed in",
+        description="Principal components that the network sees.",
+        json_schema_extra=_ADVANCED,
+    )
+    node_mask_rate: float = Field(
+        0.5,
+        ge=0,
+        le=0.9,
+        title="Node mask rate",
+        description="Share of spots hidden in each round.",
+        json_schema_extra=_ADVANCED,
+    )
+    edge_mask_rate: float = Field(
+        0.5,
+        ge=0.05,
+        le=0.9,
+        title="Edge mask rate",
+        description="Share of links hidden in each round.",
+        json_schema_extra=_ADVANCED,
+    )
+    mask_mode: Literal["replace", "zero", "released"] = Field(
+        "replace",
+        title="Mask mode",
+        description="How spots are hidden: learned token, zeros, or token added as in the released code.",
+        json_schema_extra=_ADVANCED,
+    )
+    link_weight: float = Field(
+        1.5,
+        ge=0,
+        le=10,
+        title="Link weight (lambda)",
+        description="Weight of the link task against the reconstruction.",
+        json_schema_extra=_ADVANCED,
+    )
+    alpha: float = Field(
+        2.0,
+        ge=1,
+        le=5,
+        title="Cosine exponent (alpha)",
+        description="Exponent of the scaled cosine error; larger ignores easy spots more.",
+        json_schema_extra=_ADVANCED,
+    )
+    hidden: int = Field(
+        64,
+        ge=4,
+        le=1024,
+        title="Hidden width",
+        description="Units of the first layer.",
+        json_schema_extra=_ADVANCED,
+    )
+    latent: int = Field(
+        32,
+        ge=2,
+        le=1024,
+        title="Latent width",
+        description="Units of the embedding.",
+        json_schema_extra=_ADVANCED,
+    )
+    link_dropout: float = Field(
+        0.5,
+        ge=0,
+        le=0.9,
+        title="Link dropout",
+        description="Share of features dropped when links are scored.",
+        json_schema_extra=_ADVANCED,
+    )
+    learning_rate: float = Field(
+        1e-3,
+        gt=0,
+        le=0.1,
+        title="Learning rate",
+        description="Step size of Adam.",
+        json_schema_extra=_ADVANCED,
+    )
+    weight_decay: float = Field(
+        2e-4,
+        ge=0,
+        le=0.1,
+        title="Weight decay",
+        description="L2 penalty of Adam.",
+        json_schema_extra=_ADVANCED,
+    )
+    clip: float = Field(
+        5.0,
+        ge=0,
+        le=100,
+        title="Gradient clip",
+        description="Largest gradient norm; 0 is off.",
+        json_schema_extra=_ADVANCED,
+    )
+    patience: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        title="Patience",
+        description="Stop after this many epochs without progress on held-out spots; 0 never stops early.",
+        json_schema_extra=_ADVANCED,
+    )
+    scored_pairs: int = Field(
+        8192,
+        ge=64,
+        le=10_000_000,
+        title="Scored pairs",
+        description="Pairs of spots scored in a step, half of them links; fewer is faster.",
+        json_schema_extra=_ADVANCED,
+    )
+    tile_spots: int = Field(
+        20_000,
+        ge=500,
+        le=1_000_000,
+        title="Tile size",
+        description="Larger sections are trained in compact tiles of so many spots.",
+        json_schema_extra=_ADVANCED,
+    )
+
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "visium": {},
+        "st": {
+            "neighbours": 4,
+            "epochs": 50,
+            "n_pcs_in": 10,
+            "scale_genes": False,
+            "own_weight": 1.0,
+            "n_pcs_out": 8,
+        },
+        "stereoseq": {"replicates": 1},
+        "imaging": {},
+        "paper": {
+            "neighbours": 12,
+            "epochs": 500,
+            "n_hvg": 2000,
+            "log_transform": False,
+            "n_pcs_in": 200,
+            "node_mask_rate": 0.2,
+            "edge_mask_rate": 0.2,
+            "link_weight": 1.3,
+            "hidden": 512,
+            "latent": 256,
+            "replicates": 1,
+            "clustering": "kmeans",
+            "n_pcs_out": 30,
+        },
+    }
+    PLATFORM_PRESET: ClassVar[Mapping[str, str]] = {
+        "visium": "visium",
+        "visium_hd": "stereoseq",
+        "stereoseq": "stereoseq",
+        "st": "st",
+        "imaging": "imaging",
+        "unknown": "visium",
+    }

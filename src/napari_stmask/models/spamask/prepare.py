@@ -1,0 +1,107 @@
+"""From a section to the input of the network, and the way back to genes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+
+from ...core.errors import DataError
+from ...core.memory import densify
+from ...core.progress import Progress, Steps
+from ...core.section import Section
+from ...features.expression import (
+    Expression,
+    log_normalise,
+    min_cells_for,
+    pca_scores,
+    select_genes,
+    standardise,
+)
+from .params import SpaMaskParams
+
+__all__ = ["MIN_SPOTS", "Prepared", "prepare"]
+
+MIN_SPOTS = 10
+_PUBLISHED_TARGET = 1e6
+_TARGET = 1e4
+_CLIP = 10.0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Input of the network.
+
+    Attributes
+    ----------
+    x
+        (n_spots, d) float32.
+    genes
+        (n_selected,) positions of the selected genes in ``var``.
+    scale
+        (n_selected,) float32 by which the genes were divided.
+    components, centre
+        (d, n_selected) and (n_selected,) float32 of the PCA; None where genes go in directly.
+    """
+
+    x: NDArray[np.float32]
+    genes: NDArray[np.intp]
+    scale: NDArray[np.float32]
+    components: NDArray[np.float32] | None
+    centre: NDArray[np.float32] | None
+
+    def to_genes(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Values of the selected genes, (m, n_selected) >= 0, from (m, d) network units."""
+        out = rows
+        if self.components is not None and self.centre is not None:
+            out = rows @ self.components + self.centre
+        return np.maximum(out * self.scale, 0).astype(np.float32)
+
+
+def normalised(
+    section: Section, genes: NDArray[np.intp], params: SpaMaskParams
+) -> sp.csr_matrix:
+    """(n_spots, n_selected) normalised values of ``genes``, library size over all genes."""
+    counts = section.counts()
+    totals = np.asarray(counts.sum(axis=1)).ravel()
+    target = _TARGET if params.log_transform else _PUBLISHED_TARGET
+    return log_normalise(counts[:, genes], totals, target=target, log=params.log_transform)
+
+
+def prepare(section: Section, params: SpaMaskParams) -> Steps[Prepared]:
+    """Select genes, normalise, scale and project; counts stay sparse throughout.
+
+    Raises
+    ------
+    DataError
+        With fewer than ten spots or two usable genes, or without raw counts.
+    """
+    n = section.n_spots
+    if n < MIN_SPOTS:
+        raise DataError(
+            f"{section.where}: {n} spots are too few to learn from",
+            f"give a section with at least {MIN_SPOTS} spots under tissue",
+        )
+    counts = section.counts()
+    genes = select_genes(counts, n_top=params.n_hvg, min_cells=min_cells_for(n))
+    yield Progress(1, 3, "preparing", message=f"{len(genes)} genes selected.")
+    # The published input is centred and scaled but not clipped; with log1p tails are cut.
+    expression = Expression(normalised(section, genes, params), genes)
+    expression = standardise(
+        expression, clip=_CLIP if params.log_transform else None, scale=params.scale_genes
+    )
+    assert expression.sd is not None
+    yield Progress(2, 3, "preparing", message="Projecting.")
+    if params.features == "hvg":
+        x = densify(expression.matrix, what="the table of variable genes")
+        return Prepared(x, genes, expression.sd, None, None)
+    scores, pca = pca_scores(expression.matrix, params.n_pcs_in, seed=params.seed)
+    yield Progress(3, 3, "preparing")
+    return Prepared(scores, genes, expression.sd, *_loadings(pca))
+
+
+def _loadings(pca: PCA) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    return pca.components_.astype(np.float32), np.asarray(pca.mean_, dtype=np.float32).ravel()

@@ -1,0 +1,1 @@
+"""Torch parts that methods share: propagation, masks, losses, tiles and the training loop."""

@@ -1,0 +1,294 @@
+"""One run, from a request to answers written on the section."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from anndata import AnnData
+from numpy.typing import NDArray
+
+from . import models
+from .analysis.baselines import BaselineFeatures, baseline_features
+from .analysis.domains import choose_n_domains_steps, cluster_steps, reduce
+from .analysis.refine import smooth_labels
+from .analysis.scores import spatial_scores
+from .core.errors import DataError, ParameterError, ResourceError
+from .core.memory import available_bytes, human, peak_rss_bytes
+from .core.params import DomainParams
+from .core.progress import Progress, Steps, drain
+from .core.provenance import input_hash, run_record
+from .core.result import Domains, Fit, Result
+from .core.section import Section
+from .features.graph import knn_graph
+from .models.base import Method
+from .viz.palette import domain_colors
+
+__all__ = ["as_section", "iter_run", "resolve_params", "run"]
+
+Data = Section | AnnData | str | Path
+
+
+def as_section(data: Data) -> Section:
+    """The section behind a Section, an AnnData or a path.
+
+    An AnnData is wrapped, not copied, so that answers land on the caller's object.
+
+    Raises
+    ------
+    StmaskError
+        If the path cannot be read or the data are unusable.
+    """
+    if isinstance(data, Section):
+        return data
+    if isinstance(data, AnnData):
+        from .io.h5ad import section_from_adata
+
+        return section_from_adata(data)
+    from .io.read import read
+
+    section = read(data)
+    if isinstance(section, list):
+        if len(section) != 1:
+            raise ParameterError(
+                f"{data} holds {len(section)} sections", "read it first and pass the one you want"
+            )
+        section = section[0]
+    return section
+
+
+def resolve_params(
+    method: Method, section: Section, preset: str = "recommended", **values: Any
+) -> DomainParams:
+    """Parameters of ``preset`` for the section's platform, with ``values`` on top."""
+    return method.Params.preset(preset, section.platform, **values)
+
+
+def iter_run(
+    method: str,
+    data: Data | Sequence[Data],
+    *,
+    params: DomainParams | None = None,
+    preset: str = "recommended",
+    key_added: str | None = None,
+    model: str | Path | None = None,
+    baselines: bool = True,
+    **values: Any,
+) -> Steps[Result]:
+    """Run a method as a stream of `Progress`; the answers are written in one last step.
+
+    Closing the stream cancels the run and leaves the data as they were.
+
+    Parameters
+    ----------
+    method
+        Name of the method (`available` lists them).
+    data
+        Section, AnnData, path, or a list with one of these.
+    params
+        Complete parameters; then ``preset`` and ``values`` must not be given.
+    preset
+        ``"recommended"`` (by platform), ``"paper"``, ``"defaults"``, or a platform's name.
+    key_added
+        Prefix of everything that is written; the method's name by default.
+    model
+        Path of a saved model to apply instead of training.
+    baselines
+        Also cluster and score the two training-free controls.
+    **values
+        Single parameters by name.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    StmaskError
+        With one sentence about what is wrong and what to do.
+    """
+    chosen = models.get(method)
+    given = list(data) if isinstance(data, Sequence) and not isinstance(data, str) else [data]
+    yield Progress(0, 0, "reading")
+    sections = [as_section(one) for one in given]
+    if len(sections) > chosen.needs.max_sections or not sections:
+        raise ParameterError(
+            f"{chosen.title} was given {len(sections)} sections",
+            f"give {chosen.needs.max_sections} at most" if sections else "give one",
+        )
+    if params is None:
+        params = resolve_params(chosen, sections[0], preset, **values)
+    elif values or not isinstance(params, chosen.Params):
+        raise ParameterError(
+            f"params and single parameters of {chosen.title} were mixed",
+            "pass either params= or single values",
+        )
+    return (
+        yield from _run(chosen, sections, params, key_added or chosen.name, model, baselines)
+    )
+
+
+def run(method: str, data: Data | Sequence[Data], **options: Any) -> Result:
+    """Run a method to its end; see `iter_run` for the parameters."""
+    return drain(iter_run(method, data, **options))
+
+
+def _run(
+    method: Method,
+    sections: list[Section],
+    params: DomainParams,
+    key: str,
+    model: str | Path | None,
+    with_baselines: bool,
+) -> Steps[Result]:
+    started, cpu = time.monotonic(), time.process_time()
+    section = sections[0]
+    notes = _check(method, section, params)
+    full = section
+    filled = np.diff(section.counts().indptr) > 0
+    if not filled.all():
+        empty = int((~filled).sum())
+        notes.append(f"{empty} spots without any counts were left out.")
+        section = _subset(section, filled)
+        if params.n_domains > section.n_spots:
+            raise DataError(
+                f"{full.where}: only {section.n_spots} spots have counts",
+                f"ask for at most {section.n_spots} domains",
+            )
+    for note in notes:
+        yield Progress(0, 0, "checking", message=note)
+    if model is None:
+        fit = yield from method.fit([section], params)
+    else:
+        fit = yield from method.apply(model, [section], params)
+    fitted = time.monotonic()
+    domains = yield from _domains(fit, params)
+    graph = knn_graph(section.coords, min(section.lattice.ring, section.n_spots - 1))
+    refined = smooth_labels(domains.codes, graph) if params.smooth_labels else None
+    scores = {method.name: spatial_scores(section.coords, domains.codes if refined is None else refined)}
+    references: dict[str, NDArray[np.intp]] = {}
+    if with_baselines:
+        references = yield from _baselines(section, domains.n_domains, params.seed)
+        scores |= {n: spatial_scores(section.coords, c) for n, c in references.items()}
+    colors = domain_colors(domains.codes, graph, domains.codes.max() + 1)
+    record = run_record(
+        method=method.name,
+        key=key,
+        params=params,
+        section_sources={full.name: full.source},
+        hashes={full.name: input_hash(full)},
+        extra={
+            "device": fit.details.get("device", "cpu"),
+            "model": None if model is None else str(model),
+            "details": fit.details,
+            "clustering": domains.details | {"n_domains": domains.n_domains},
+            "losses": {k: [round(x, 6) for x in v] for k, v in fit.history.items()},
+            "scores": scores,
+            "notes": full.notes + notes,
+            "seconds": round(time.monotonic() - started, 3),
+            "seconds_training": round(fitted - started, 3),
+            "cpu_seconds": round(time.process_time() - cpu, 3),
+            "peak_rss_bytes": peak_rss_bytes(),
+        },
+    )
+    result = Result(key, fit, domains, colors, scores, record, refined, references)
+    if not filled.all():
+        result = _expand(result, filled)
+    yield Progress(1, 1, "writing")
+    result.apply(full.adata)
+    return result
+
+
+def _check(method: Method, section: Section, params: DomainParams) -> list[str]:
+    """Refuse what cannot work before any work is done; say what the user should know."""
+    if params.n_domains > section.n_spots and not params.auto_domains:
+        raise ParameterError(
+            f"{params.n_domains} domains were asked of {section.n_spots} spots",
+            f"choose between 1 and {section.n_spots} domains",
+        )
+    if method.needs.image and section.image is None:
+        raise DataError(
+            f"{section.where}: {method.title} needs a histology image",
+            "read the section with image=PATH",
+        )
+    expected, free = method.estimate([section], params).peak_bytes, available_bytes()
+    if expected > free:
+        raise ResourceError(
+            f"the run would take about {human(expected)} of memory, {human(free)} are free",
+            "lower tile_spots or the network's width, or close other programs",
+        )
+    return []
+
+
+def _subset(section: Section, keep: NDArray[np.bool_]) -> Section:
+    """The section without some spots, on a copy of its counts and positions only."""
+    adata = AnnData(section.counts()[keep], obs=section.adata.obs.loc[keep, []].copy())
+    adata.var_names = section.adata.var_names
+    adata.obsm["spatial"] = section.coords[keep]
+    return Section(
+        adata,
+        name=section.name,
+        um_per_px=section.um_per_px,
+        platform=section.platform,
+        source=section.source,
+        spot_diameter=section.spot_diameter,
+    )
+
+
+def _domains(fit: Fit, params: DomainParams) -> Steps[Domains]:
+    """Cluster the embedding, with as many domains as asked for or as the data support."""
+    inputs = [reduce(e, params.n_pcs_out, seed=params.seed) for e in [fit.embedding, *fit.replicates]]
+    n_domains, curve = params.n_domains, None
+    if params.auto_domains:
+        n_domains, curve = yield from choose_n_domains_steps(inputs[0], seed=params.seed)
+        yield Progress(1, 1, "clustering", message=f"{n_domains} domains are the most stable.")
+    domains = yield from cluster_steps(
+        inputs, n_domains, method=params.clustering, seed=params.seed
+    )
+    if curve is not None:
+        domains.details["stability"] = {str(k): round(v, 4) for k, v in curve.items()}
+    return domains
+
+
+def _baselines(section: Section, n_domains: int, seed: int) -> Steps[dict[str, NDArray[np.intp]]]:
+    """Codes of the two controls, clustered by the same mixture."""
+    yield Progress(0, 2, "baselines")
+    features: BaselineFeatures = baseline_features(section, seed=seed)
+    out = {}
+    for name, values in (("pca", features.pca), ("neighbour_pca", features.neighbour_pca)):
+        domains = yield from cluster_steps([values], n_domains, method="mixture", seed=seed)
+        out[name] = domains.codes
+    return out
+
+
+def _expand(result: Result, filled: NDArray[np.bool_]) -> Result:
+    """The result over all spots: those left out are unassigned and have no embedding."""
+
+    def rows(values: NDArray[Any], fill: float) -> NDArray[Any]:
+        out = np.full((len(filled), *values.shape[1:]), fill, dtype=values.dtype)
+        out[filled] = values
+        return out
+
+    place = sp.csr_matrix(
+        (np.ones(int(filled.sum()), np.float32), (np.flatnonzero(filled), np.arange(filled.sum())))
+        , shape=(len(filled), int(filled.sum())))
+    fit = result.fit
+    fit.embedding = rows(fit.embedding, np.nan)
+    fit.replicates = [rows(e, np.nan) for e in fit.replicates]
+    if fit.graph is not None:
+        fit.graph = (place @ fit.graph @ place.T).tocsr()
+    fit.layers = {name: (place @ layer).tocsr() for name, layer in fit.layers.items()}
+    result.domains.codes = rows(result.domains.codes, -1)
+    result.domains.confidence = rows(result.domains.confidence, 0)
+    result.baselines = {name: rows(codes, -1) for name, codes in result.baselines.items()}
+    if result.refined is not None:
+        result.refined = rows(result.refined, -1)
+    return result

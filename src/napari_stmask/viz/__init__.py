@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: colours, rasters of spots and figures, without any window."""
