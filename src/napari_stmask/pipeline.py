@@ -28,7 +28,7 @@ from .features.graph import knn_graph
 from .models.base import Method
 from .viz.palette import domain_colors
 
-__all__ = ["as_section", "iter_run", "resolve_params", "run"]
+__all__ = ["as_section", "baseline_codes", "iter_run", "resolve_params", "run"]
 
 Data = Section | AnnData | str | Path
 
@@ -157,7 +157,7 @@ def _run(
     if not filled.all():
         empty = int((~filled).sum())
         notes.append(f"{empty} spots without any counts were left out.")
-        section = _subset(section, filled)
+        section = section.bare(filled)
         if params.n_domains > section.n_spots:
             raise DataError(
                 f"{full.where}: only {section.n_spots} spots have counts",
@@ -176,7 +176,7 @@ def _run(
     scores = {method.name: spatial_scores(section.coords, domains.codes if refined is None else refined)}
     references: dict[str, NDArray[np.intp]] = {}
     if with_baselines:
-        references = yield from _baselines(section, domains.n_domains, params.seed)
+        references = yield from baseline_codes(section, domains.n_domains, params.seed)
         scores |= {n: spatial_scores(section.coords, c) for n, c in references.items()}
     colors = domain_colors(domains.codes, graph, domains.codes.max() + 1)
     record = run_record(
@@ -228,27 +228,15 @@ def _check(method: Method, section: Section, params: DomainParams) -> list[str]:
     return []
 
 
-def _subset(section: Section, keep: NDArray[np.bool_]) -> Section:
-    """The section without some spots, on a copy of its counts and positions only."""
-    adata = AnnData(section.counts()[keep], obs=section.adata.obs.loc[keep, []].copy())
-    adata.var_names = section.adata.var_names
-    adata.obsm["spatial"] = section.coords[keep]
-    return Section(
-        adata,
-        name=section.name,
-        um_per_px=section.um_per_px,
-        platform=section.platform,
-        source=section.source,
-        spot_diameter=section.spot_diameter,
-    )
-
-
 def _domains(fit: Fit, params: DomainParams) -> Steps[Domains]:
     """Cluster the embedding, with as many domains as asked for or as the data support."""
-    inputs = [reduce(e, params.n_pcs_out, seed=params.seed) for e in [fit.embedding, *fit.replicates]]
+    inputs = [
+        reduce(e, params.n_pcs_out, seed=params.seed) for e in fit.replicates or [fit.embedding]
+    ]
     n_domains, curve = params.n_domains, None
     if params.auto_domains:
-        n_domains, curve = yield from choose_n_domains_steps(inputs[0], seed=params.seed)
+        joint = reduce(fit.embedding, params.n_pcs_out, seed=params.seed)
+        n_domains, curve = yield from choose_n_domains_steps(joint, seed=params.seed)
         yield Progress(1, 1, "clustering", message=f"{n_domains} domains are the most stable.")
     domains = yield from cluster_steps(
         inputs, n_domains, method=params.clustering, seed=params.seed
@@ -258,7 +246,7 @@ def _domains(fit: Fit, params: DomainParams) -> Steps[Domains]:
     return domains
 
 
-def _baselines(section: Section, n_domains: int, seed: int) -> Steps[dict[str, NDArray[np.intp]]]:
+def baseline_codes(section: Section, n_domains: int, seed: int) -> Steps[dict[str, NDArray[np.intp]]]:
     """Codes of the two controls, clustered by the same mixture."""
     yield Progress(0, 2, "baselines")
     features: BaselineFeatures = baseline_features(section, seed=seed)

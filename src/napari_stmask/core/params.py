@@ -101,7 +101,7 @@ class DomainParams(Params):
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed", description="Same seed, same result.")
     n_pcs_out: int = Field(
-        15,
+        12,
         ge=2,
         le=200,
         title="Components clustered",

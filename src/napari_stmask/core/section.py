@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
@@ -167,6 +168,29 @@ class Section:
                 "give the raw matrix, or name the layer that holds counts (counts_layer)",
             )
         return sp.csr_matrix(counts)
+
+    def bare(self, rows: NDArray[np.bool_] | None = None) -> Section:
+        """A copy with counts, positions and metadata only: what a run needs, and no labels.
+
+        Parameters
+        ----------
+        rows
+            (n_spots,) True for the spots to keep; None keeps all.
+        """
+        keep = np.ones(self.n_spots, dtype=bool) if rows is None else rows
+        adata = AnnData(self.counts()[keep], obs=pd.DataFrame(index=self.adata.obs_names[keep]))
+        adata.var_names = self.adata.var_names
+        adata.obsm["spatial"] = self.coords[keep]
+        return Section(
+            adata,
+            name=self.name,
+            image=self.image,
+            um_per_px=self.um_per_px,
+            platform=self.platform,
+            source=self.source,
+            spot_diameter=self.spot_diameter,
+            notes=list(self.notes),
+        )
 
 
 def count_problem(values: NDArray[Any]) -> str | None:

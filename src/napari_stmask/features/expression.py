@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
+from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from ..core.errors import DataError
 
@@ -143,10 +144,8 @@ def standardise(
     """
     x = sp.csr_matrix(expression.matrix, dtype=np.float32, copy=True)
     n = x.shape[0]
-    mean = np.asarray(x.mean(axis=0), dtype=np.float64).ravel()
-    square = np.asarray(x.multiply(x).mean(axis=0), dtype=np.float64).ravel()
-    variance = np.maximum(square - mean**2, 0) * n / max(n - 1, 1)
-    sd = np.sqrt(variance)
+    mean, variance = (m.astype(np.float64) for m in mean_variance_axis(x, axis=0))
+    sd = np.sqrt(variance * n / max(n - 1, 1))
     sd[sd < 1e-8] = 1.0
     divisor = sd if scale else np.ones_like(sd)
     x.data /= divisor.astype(np.float32)[x.indices]

@@ -6,6 +6,8 @@ One CSR product serves forward and backward: for a symmetric matrix the gradient
 
 from __future__ import annotations
 
+import warnings
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,17 @@ from torch import Tensor
 __all__ = ["propagate", "torch_csr"]
 
 
+@cache
+def _accept_beta() -> None:
+    """Hear torch's one remark that CSR tensors are in beta, so that no user has to."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.eye(1).to_sparse_csr()
+
+
 def torch_csr(matrix: sp.csr_matrix, device: torch.device | str = "cpu") -> Tensor:
     """Copy a scipy CSR matrix to a torch CSR tensor (float32 values)."""
+    _accept_beta()
     # int32 indices are what MKL and cuSPARSE take without a conversion at every product.
     return torch.sparse_csr_tensor(
         torch.from_numpy(np.ascontiguousarray(matrix.indptr, dtype=np.int32)),

@@ -190,11 +190,11 @@ class _Training:
     def finish(self, denoised: tuple[sp.csr_matrix, NDArray[np.bool_]] | None) -> Fit:
         """The answer of all replicates."""
         own = self.params.own_weight
-        embeddings = [beside(latent, self.prepared.x, own) for latent in self.latents]
+        voters = self.latents if self.params.consensus == "vote" and len(self.latents) > 1 else []
         joint = beside(np.concatenate(self.latents, axis=1), self.prepared.x, own)
         return Fit(
             embedding=joint,
-            replicates=embeddings if len(embeddings) > 1 else [],
+            replicates=[beside(latent, self.prepared.x, own) for latent in voters],
             graph=self.graph,
             layers={"denoised": denoised[0]} if denoised else {},
             var={"denoised": denoised[1]} if denoised else {},

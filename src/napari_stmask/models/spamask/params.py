@@ -25,7 +25,7 @@ class SpaMaskParams(DomainParams):
         description="Nearby spots that each spot exchanges information with.",
     )
     epochs: int = Field(
-        200, ge=1, le=5000, title="Epochs", description="Training rounds; more is slower."
+        300, ge=1, le=5000, title="Epochs", description="Training rounds; more is slower."
     )
     denoise: bool = Field(
         False, title="Denoise genes", description="Also store smoothed expression as a layer."
@@ -35,7 +35,13 @@ class SpaMaskParams(DomainParams):
         ge=1,
         le=20,
         title="Replicates",
-        description="Networks trained from different starts; their domains are put to a vote.",
+        description="Networks trained from different starts, whose answers are combined.",
+    )
+    consensus: Literal["vote", "joint"] = Field(
+        "vote",
+        title="Consensus",
+        description="Combine replicates by a vote of their domains, or cluster them side by side.",
+        json_schema_extra=_ADVANCED,
     )
     own_weight: float = Field(
         0.0,
@@ -194,11 +200,12 @@ class SpaMaskParams(DomainParams):
         "visium": {},
         "st": {
             "neighbours": 4,
-            "epochs": 50,
+            "epochs": 30,
             "n_pcs_in": 10,
             "scale_genes": False,
             "own_weight": 1.0,
-            "n_pcs_out": 8,
+            "consensus": "joint",
+            "n_pcs_out": 6,
         },
         "stereoseq": {"replicates": 1},
         "imaging": {},

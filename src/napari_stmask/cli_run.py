@@ -1,0 +1,246 @@
+"""The commands that compute: ``run METHOD`` with one option per parameter, and ``demo``."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from tqdm import tqdm
+
+from .cli import emit, has_display
+from .core.errors import FileFormatError, MissingFileError, ParameterError
+from .core.params import FieldInfo, describe
+from .core.progress import Steps
+from .core.result import Result
+from .core.section import Section
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``run`` and ``demo`` to the command line."""
+    from . import models
+
+    group = typer.Typer(no_args_is_help=True, help="Run a method on a section and write the result.")
+    for name in models.available():
+        group.command(name, help=f"Run {name} on a section and write the result.")(_command(name))
+    app.add_typer(group, name="run")
+    app.command()(demo)
+
+
+def _option(field: FieldInfo) -> inspect.Parameter:
+    """A keyword of the command for one parameter; None means "as the preset says"."""
+    kinds: dict[str, Any] = {"int": int, "float": float, "bool": bool, "text": str}
+    kind = Literal[field.choices] if field.kind == "choice" else kinds[field.kind]
+    flag = "--" + field.name.replace("_", "-")
+    flags = f"{flag}/--no-{flag[2:]}" if field.kind == "bool" else flag
+    option = typer.Option(
+        flags,
+        help=f"{field.description} [default of Visium: {field.default}]",
+        rich_help_panel="Advanced parameters" if field.advanced else "Parameters",
+        show_default=False,
+    )
+    return inspect.Parameter(
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, option],
+    )
+
+
+def _command(method: str) -> Callable[..., None]:
+    """The function behind ``run METHOD``: fixed options plus one per parameter."""
+    from .models import params_of
+
+    fields = describe(params_of(method))
+
+    def command(**options: Any) -> None:
+        values = {f.name: options.pop(f.name) for f in fields}
+        _run(method, values={k: v for k, v in values.items() if v is not None}, **options)
+
+    fixed = [
+        p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for p in inspect.signature(_fixed, eval_str=True).parameters.values()
+    ]
+    every = [*fixed, *map(_option, fields)]
+    command.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in every}
+    command.__name__ = method
+    return command
+
+
+def _fixed(
+    path: Annotated[list[Path], typer.Argument(help="Section: a folder or file.")],
+    out: Annotated[Path | None, typer.Option(help="File to write (.h5ad, .csv).")] = None,
+    preset: Annotated[str, typer.Option(help="recommended, paper, defaults or a platform.")] = "recommended",
+    params: Annotated[Path | None, typer.Option(help="JSON file with parameters, or a record.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Histology image, where it lies elsewhere.")] = None,
+    key: Annotated[str | None, typer.Option(help="Prefix of what is written; default: the method.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Apply this saved model, train nothing.")] = None,
+    save_model: Annotated[Path | None, typer.Option(help="Save the trained model (.safetensors).")] = None,
+    baselines: Annotated[bool, typer.Option(help="Score the training-free controls too.")] = True,
+    on: Annotated[str | None, typer.Option(help="Where to compute: dask://HOST:PORT.")] = None,
+    json_out: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Options that every method has; only the signature is used."""
+
+
+def _run(
+    method: str,
+    *,
+    path: list[Path],
+    out: Path | None,
+    preset: str,
+    params: Path | None,
+    image: Path | None,
+    key: str | None,
+    model: Path | None,
+    save_model: Path | None,
+    baselines: bool,
+    on: str | None,
+    json_out: bool,
+    values: dict[str, Any],
+) -> None:
+    from .api import save_model as store_model
+    from .compute import submit
+    from .io.read import read
+    from .io.write import check_target, write
+
+    targets = [t for t in (out, save_model) if t is not None]
+    for target in targets:  # before the work, not after it
+        check_target(target)
+    sections: list[Section] = []
+    for one in path:
+        found = read(one, image=image)
+        sections += found if isinstance(found, list) else [found]
+    given = (_read_params(params, method) if params else {}) | values
+    result = watch(
+        submit(
+            method, sections, on=on, preset="defaults" if params else preset, key_added=key,
+            model=model, baselines=baselines, **given,
+        )  # fmt: skip
+    )
+    if out is not None:
+        write(sections[0], out)
+    if save_model is not None:
+        store_model(result, save_model)
+    facts = summary(result) | {"out": None if out is None else str(out)}
+    emit(facts, json_out, report_lines(facts))
+
+
+def _read_params(path: Path, method: str) -> dict[str, Any]:
+    """Parameters from a JSON file: the bare values, or the record of a run."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MissingFileError(
+            f"{path} cannot be read ({error.strerror})", "give a JSON file of parameters"
+        ) from None
+    except ValueError as error:
+        raise FileFormatError(f"{path} is not JSON ({error})", "give a JSON object") from None
+    if not isinstance(data, dict):
+        raise FileFormatError(f"{path} holds no JSON object", "give {\"name\": value, ...}")
+    if data.get("method", method) != method:
+        raise ParameterError(f"{path} is a record of '{data['method']}'", f"run '{data['method']}'")
+    values = data.get("params", data)
+    return dict(values)
+
+
+def watch(steps: Steps[Result]) -> Result:
+    """Drain a run, one progress bar per phase on stderr."""
+    bar: tqdm[Any] | None = None
+    try:
+        while True:
+            event = next(steps)
+            if bar is None or bar.desc != event.phase:
+                if bar is not None:
+                    bar.close()
+                bar = tqdm(total=event.total or None, desc=event.phase, file=sys.stderr, leave=False,
+                           mininterval=0.2, disable=None)
+            bar.n = event.step
+            bar.set_postfix({k: f"{v:.3f}" for k, v in event.losses.items()}, refresh=False)
+            bar.update(0)
+            if event.message:
+                tqdm.write(event.message, file=sys.stderr)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    finally:
+        steps.close()
+        if bar is not None:
+            bar.close()
+
+
+def summary(result: Result) -> dict[str, Any]:
+    """What a script wants to know of a run, JSON-able."""
+    record = result.record
+    sizes = {
+        str(i + 1): int((result.domains.codes == i).sum()) for i in range(len(result.colors))
+    }
+    keep = ("method", "key", "params", "device", "seconds", "cpu_seconds", "peak_rss_bytes", "notes")
+    return {k: record[k] for k in keep} | {"domains": sizes, "scores": result.scores}
+
+
+def report_lines(facts: dict[str, Any]) -> list[str]:
+    """A short report for people."""
+    sizes = facts["domains"]
+    lines = [
+        f"{facts['method']}: {len(sizes)} domains of "
+        + ", ".join(map(str, sizes.values()))
+        + " spots",
+        f"{facts['seconds']:.1f} s ({facts['cpu_seconds']:.1f} CPU-s) on {facts['device']}, "
+        f"peak memory {facts['peak_rss_bytes'] / 1e9:.2f} GB",
+    ]
+    for name, row in facts["scores"].items():
+        lines.append(f"  {name:14s} PAS {row['PAS']:.3f}  CHAOS {row['CHAOS']:.3f}")
+    lines += [f"note: {note}" for note in facts["notes"]]
+    if facts.get("out"):
+        lines.append(f"written to {facts['out']}")
+    return lines
+
+
+def demo(
+    headless: Annotated[bool, typer.Option(help="Write files only, open no window.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("stmask-demo"),
+    json_out: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+) -> None:
+    """Run SpaMask on the sample section; leave results and open the viewer."""
+    from .io.atomic import atomic_path
+    from .io.read import read
+    from .io.sample import sample_section
+    from .io.spaceranger_writer import write_spaceranger
+    from .io.write import check_target, write
+    from .pipeline import iter_run
+    from .viz.figure import save_domains_figure
+
+    out.mkdir(parents=True, exist_ok=True)
+    check_target(out / "sample.h5ad")
+    sample = sample_section()
+    with tempfile.TemporaryDirectory() as folder:
+        # Through the reader, so that the demo shows what a user's own folder does.
+        write_spaceranger(sample, Path(folder) / "outs")
+        section = read(Path(folder) / "outs", name="sample")
+    assert isinstance(section, Section)
+    k = sample.adata.obs["ground_truth"].nunique()
+    result = watch(iter_run("spamask", section, n_domains=k))
+    section.source = None
+    write(section, out / "sample.h5ad")
+    names = [str(i + 1) for i in range(len(result.colors))]
+    save_domains_figure(section, result.domains.codes, names, result.colors, out / "domains.png")
+    with atomic_path(out / "params.json") as path:
+        path.write_text(json.dumps(result.record["params"], indent=2), encoding="utf-8")
+    facts = summary(result) | {"out": str(out)}
+    emit(facts, json_out, report_lines(facts))
+    if headless or not has_display():
+        return
+    import napari
+
+    from .gui.view import view
+
+    view(section)
+    napari.run()

@@ -1,0 +1,108 @@
+"""Write a file completely or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..core.errors import OutputError, StmaskError, describe_os_error
+from .guard import brief
+
+__all__ = ["atomic_path"]
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path in the same folder; it replaces ``path`` when the block ends well.
+
+    If the block or the replacement fails, for whatever reason, the temporary file is removed
+    and what was at ``path`` before is untouched.
+
+    Parameters
+    ----------
+    path
+        File to write; its folder must exist. A symbolic link is followed.
+
+    Raises
+    ------
+    OutputError
+        If the folder is missing or not writable, the disk is full, or the content cannot be
+        stored.
+    """
+    target = _target(Path(path))
+    # Short, so that a long but valid name stays valid; same suffix, because writers look at it.
+    temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
+    try:
+        # Created by hand rather than by tempfile, whose files only their owner may read.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        yield temporary
+        if target.exists():
+            shutil.copymode(target, temporary)
+        _flush(temporary)
+        temporary.replace(target)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        # Libraries wrap the reason: a full disk shows up as the cause of something vaguer.
+        system = _os_error(error)
+        if isinstance(error, StmaskError) or not isinstance(error, Exception):
+            raise
+        if system is not None:
+            raise OutputError(
+                f"Nothing was written to {describe_os_error(system, target)}",
+                "free some space or choose another folder",
+            ) from error
+        raise OutputError(
+            f"Nothing was written to {target}: the content cannot be stored ({brief(error)})",
+            "turn columns of mixed types into text and remove unusual objects from uns",
+        ) from error
+    _flush_folder(target.parent)
+
+
+def _target(path: Path) -> Path:
+    try:
+        target = path.resolve()
+        folder = target.parent
+        if not folder.is_dir():
+            raise OutputError(f"The folder {folder} does not exist", "create it first")
+        if target.is_dir():
+            raise OutputError(f"{path} is a folder", "give the name of a file in it")
+        if target.exists() and not os.access(target, os.W_OK):
+            raise OutputError(f"{path} is write-protected", "give another name or unlock the file")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise OutputError(
+            f"{path} is not a usable path ({brief(error)})", "give another"
+        ) from error
+    return target
+
+
+def _os_error(error: BaseException) -> OSError | None:
+    """The operating system's own complaint in a chain of errors, if there is one."""
+    seen: BaseException | None = error
+    for _ in range(10):
+        if isinstance(seen, OSError) and seen.strerror:
+            return seen
+        if seen is None:
+            break
+        seen = seen.__cause__ or seen.__context__
+    return error if isinstance(error, OSError) else None
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the new name durable; not every system can (Windows cannot)."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,241 @@
+"""Read ``.h5ad`` files in scanpy's spatial conventions, and those that `write` made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import DataError
+from ..core.histology import Histology
+from .colour import to_rgb8
+from .guard import HDF5, brief, guarded, kind_of
+from .hdf5 import open_hdf5, root_keys
+from .write import SECTION_KEY
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from ..core.lattice import Lattice
+    from ..core.section import Section
+
+__all__ = ["TITLE", "load", "matches"]
+
+TITLE = "an AnnData file (.h5ad)"
+_WHAT = "an AnnData file"
+_MAX_ST_SPOTS = 2500
+_UNIT = re.compile(r"1\s*(?:unit|px|pixel)\s*=\s*([\d.]+)\s*(?:um|µm|μm)", re.IGNORECASE)
+
+
+def matches(path: Path) -> bool:
+    """Whether ``path`` is an HDF5 file with the parts of an AnnData."""
+    if not path.is_file() or kind_of(path) != HDF5:
+        return False
+    keys = root_keys(path)
+    # A damaged file has no keys; by its name it is still ours, and the reader says what is wrong.
+    return {"obs", "var"} <= keys or (not keys and path.suffix.lower() == ".h5ad")
+
+
+def load(
+    path: Path, *, name: str | None = None, counts_layer: str | None = None, filtered: bool = True
+) -> Section | list[Section]:
+    """Read an AnnData file.
+
+    ``obs``, ``obsm``, ``layers`` and ``uns`` are kept as they are. Whether the values are counts
+    is not checked here: some files hold components or normalised values only.
+
+    Parameters
+    ----------
+    path
+        The file.
+    name
+        Name of the section; the library in ``uns["spatial"]`` or the file name by default.
+    counts_layer
+        Layer with raw counts; ``"counts"`` where there is such a layer, else ``X``.
+    filtered
+        Drop spots whose ``obs["in_tissue"]`` is 0.
+
+    Returns
+    -------
+    Section or list of Section
+        A list where ``uns["spatial"]`` holds several libraries that a column of ``obs`` names.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is damaged.
+    DataError
+        If there are no coordinates or no such layer.
+    """
+    from anndata import read_h5ad
+
+    with open_hdf5(path, _WHAT):
+        pass
+    with guarded(path, _WHAT):
+        adata = read_h5ad(path)
+    if "spatial" not in adata.obsm:
+        found = ", ".join(map(str, adata.obsm)) or "nothing"
+        raise DataError(
+            f"{path} has no coordinates: obsm['spatial'] is missing (obsm holds {found})",
+            "store x and y of each spot in adata.obsm['spatial'] and save the file again",
+        )
+    notes: list[str] = []
+    if filtered:
+        adata = _under_tissue(adata, path, notes)
+    libraries = _libraries(adata)
+    column = _library_column(adata, libraries)
+    if column is None:
+        return _section(adata, path, name, counts_layer, notes)
+    sections = []
+    for library in libraries:
+        part = adata[(adata.obs[column].astype(str) == library).to_numpy()].copy()
+        if part.n_obs:
+            part.uns["spatial"] = {library: libraries[library]}
+            label = f"{name} {library}" if name else library
+            sections.append(_section(part, path, label, counts_layer, list(notes)))
+    return sections
+
+
+def _section(
+    adata: AnnData, path: Path, name: str | None, counts_layer: str | None, notes: list[str]
+) -> Section:
+    from ..core.section import Section
+
+    known = adata.uns.pop(SECTION_KEY, None)
+    known = known if isinstance(known, Mapping) else {}
+    libraries = _libraries(adata)
+    library = next((key for key in libraries if key == known.get("name")), None)
+    library = library or next(iter(libraries), None)
+    entry = libraries.get(library, {}) if library is not None else {}
+    if counts_layer is None:
+        stored = known.get("counts_layer")
+        counts_layer = stored if stored in adata.layers else None
+        counts_layer = counts_layer or ("counts" if "counts" in adata.layers else None)
+    if not adata.var_names.is_unique:
+        adata.var_names_make_unique()
+        notes.append("Repeated gene names were made unique by a number ('-1').")
+    factors = _numbers(entry.get("scalefactors"))
+    section = Section(
+        adata,
+        name=name or _text(known.get("name")) or library or path.stem,
+        image=_image(entry, factors, str(path), notes),
+        source=str(path),
+        counts_layer=counts_layer,
+        notes=notes,
+        spot_diameter=_number(known.get("spot_diameter")) or factors.get("spot_diameter_fullres"),
+    )
+    stated = known.get("platform")
+    # Made twice: the lattice that tells the platform can only be asked of checked coordinates.
+    return replace(
+        section,
+        platform=(
+            stated if stated in _platforms() else _guess_platform(adata, factors, section.lattice)
+        ),
+        um_per_px=_number(known.get("um_per_px"))
+        or factors.get("microns_per_pixel")
+        or _unit_um(adata.uns.get("spatial_units")),
+    )
+
+
+def _under_tissue(adata: AnnData, path: Path, notes: list[str]) -> AnnData:
+    """Without the spots whose ``in_tissue`` is 0, if the column holds 0 and 1 only."""
+    if "in_tissue" not in adata.obs:
+        return adata
+    column = adata.obs["in_tissue"].astype(str)
+    off = column.isin(["0", "0.0", "False"]).to_numpy()
+    if not off.any() or not (off | column.isin(["1", "1.0", "True"]).to_numpy()).all():
+        return adata
+    if off.all():
+        raise DataError(
+            f"{path}: none of {len(off)} spots lies under tissue (obs['in_tissue'] is 0)",
+            "correct obs['in_tissue'], or read with filtered=False",
+        )
+    notes.append(f"{int(off.sum())} spots outside the tissue (in_tissue is 0) were left out.")
+    return adata[~off].copy()
+
+
+def _libraries(adata: AnnData) -> dict[str, Mapping[str, Any]]:
+    spatial = adata.uns.get("spatial")
+    if not isinstance(spatial, Mapping):
+        return {}
+    return {str(key): entry for key, entry in spatial.items() if isinstance(entry, Mapping)}
+
+
+def _library_column(adata: AnnData, libraries: Mapping[str, Any]) -> str | None:
+    """The column of ``obs`` that says to which of several libraries a spot belongs."""
+    if len(libraries) < 2:
+        return None
+    for column in adata.obs.columns:
+        values = adata.obs[column]
+        if values.dtype.kind in "fb" or values.nunique() > len(libraries):
+            continue
+        if set(values.dropna().astype(str)) <= set(libraries) and not values.isna().any():
+            return str(column)
+    return None
+
+
+def _guess_platform(adata: AnnData, factors: Mapping[str, float], lattice: Lattice) -> Any:
+    if "bin_size_um" in factors:
+        return "visium_hd"
+    if lattice.kind == "irregular":
+        return "imaging"
+    if lattice.kind == "square":
+        return "st" if adata.n_obs < _MAX_ST_SPOTS else "unknown"
+    array = {"array_row", "array_col"} <= set(adata.obs.columns)
+    return "visium" if array or "spot_diameter_fullres" in factors else "unknown"
+
+
+def _image(
+    entry: Mapping[str, Any], factors: Mapping[str, float], source: str, notes: list[str]
+) -> Histology | None:
+    """The high-resolution image of a library, else the low-resolution one."""
+    images = entry.get("images")
+    for key in ("hires", "lowres"):
+        if not isinstance(images, Mapping) or key not in images:
+            continue
+        scale = factors.get(f"tissue_{key}_scalef")
+        if scale is None:
+            notes.append(f"The {key} image was left out: its scale factor is missing.")
+            continue
+        try:
+            pixels: NDArray[np.uint8] = to_rgb8(np.asarray(images[key]))
+            return Histology([pixels], scale, key, source)
+        except (ValueError, TypeError) as error:
+            notes.append(f"The {key} image was left out: {brief(error)}.")
+    return None
+
+
+def _numbers(values: Any) -> dict[str, float]:
+    pairs = values.items() if isinstance(values, Mapping) else ()
+    found = {str(key): _number(value) for key, value in pairs}
+    return {key: number for key, number in found.items() if number is not None}
+
+
+def _number(value: Any) -> float | None:
+    """A positive finite number, or None."""
+    try:
+        number = float(np.asarray(value, dtype=np.float64).reshape(()))
+    except (TypeError, ValueError):
+        return None
+    return number if np.isfinite(number) and number > 0 else None
+
+
+def _text(value: Any) -> str | None:
+    return str(value) if isinstance(value, str) and value else None
+
+
+def _unit_um(value: Any) -> float | None:
+    """Micrometres per coordinate unit from text such as ``"1 unit = 200 um"``."""
+    found = _UNIT.search(value) if isinstance(value, str) else None
+    return _number(found.group(1)) if found else None
+
+
+def _platforms() -> tuple[str, ...]:
+    from ..core.section import Platform
+
+    return get_args(Platform)

@@ -1,0 +1,61 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from napari_stmask.analysis.scores import against_truth, chaos, morans_i, pas, spatial_scores
+from napari_stmask.features.graph import knn_graph, radius_graph
+
+
+def grid(n: int = 10) -> np.ndarray:
+    y, x = np.mgrid[:n, :n].reshape(2, -1).astype(float)
+    return np.column_stack([x, y])
+
+
+def test_pas_of_one_odd_spot() -> None:
+    labels = np.zeros(100, int)
+    labels[45] = 1
+    assert pas(grid(), labels) == pytest.approx(0.01)
+    assert pas(grid(), np.zeros(100, int)) == 0
+
+
+def test_chaos_of_a_grid() -> None:
+    assert chaos(grid(), np.zeros(100, int)) == pytest.approx(1 / np.sqrt(8.25), abs=1e-6)
+
+
+def test_names_do_not_matter() -> None:
+    labels = np.random.default_rng(0).integers(3, size=100)
+    renamed = np.array(["c", "a", "b"])[labels]
+    assert spatial_scores(grid(), labels) == spatial_scores(grid(), renamed)
+    assert against_truth(pd.Series(labels), pd.Series(renamed))["ARI"] == 1
+    assert against_truth(pd.Series(labels), pd.Series(renamed))["ACC"] == pytest.approx(1)
+
+
+def test_unlabelled_spots_do_not_count() -> None:
+    truth = pd.Series(["a", "a", "b", "b", None, None], dtype="string")
+    first = against_truth(truth, pd.Series([1, 1, 2, 2, 1, 2]))
+    second = against_truth(truth, pd.Series([1, 1, 2, 2, 2, 1]))
+    assert first == second
+    assert first["ARI"] == 1
+    assert first["spots"] == 4
+
+
+def test_doubled_positions() -> None:
+    coords = np.repeat(grid(4), 2, axis=0)
+    assert 0 <= pas(coords, np.arange(32) % 2) <= 1
+
+
+def test_morans_i_against_its_definition() -> None:
+    rng = np.random.default_rng(0)
+    graph = knn_graph(rng.random((40, 2)), 4)
+    values = rng.normal(size=(40, 3))
+    w = graph.toarray()
+    z = values - values.mean(axis=0)
+    expected = [40 / w.sum() * (w * np.outer(c, c)).sum() / (c**2).sum() for c in z.T]
+    np.testing.assert_allclose(morans_i(values, graph), expected)
+    assert morans_i(np.ones((40, 1)), graph)[0] == 0
+
+
+def test_checkerboard_is_negative() -> None:
+    coords = grid(8)
+    board = (coords.sum(axis=1) % 2)[:, None]
+    assert morans_i(board, radius_graph(coords, 1.0))[0] < -0.8

@@ -1,0 +1,19 @@
+"""Fixtures that every part of the suite shares."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of real sections: ``$STMASK_DATA``, or ``../shared/data`` beside the repository."""
+    folder = Path(os.environ.get("STMASK_DATA") or ROOT.parent / "shared" / "data")
+    if not (folder / "CATALOGUE.md").is_file():
+        pytest.skip(f"no real sections in {folder}; set STMASK_DATA to their folder")
+    return folder
