@@ -110,11 +110,14 @@ def _run(
     from .api import save_model as store_model
     from .compute import submit
     from .io.read import read
-    from .io.write import check_target, write
+    from .io.atomic import check_target
+    from .io.write import check_writable, write
 
-    targets = [t for t in (out, save_model) if t is not None]
-    for target in targets:  # before the work, not after it
-        check_target(target)
+    # Before the work, not after it.
+    if out is not None:
+        check_writable(out)
+    if save_model is not None:
+        check_target(save_model)
     sections: list[Section] = []
     for one in path:
         found = read(one, image=image)
@@ -155,14 +158,18 @@ def _read_params(path: Path, method: str) -> dict[str, Any]:
 def watch(steps: Steps[Result]) -> Result:
     """Drain a run, one progress bar per phase on stderr."""
     bar: tqdm[Any] | None = None
+    phase = ""
     try:
         while True:
             event = next(steps)
-            if bar is None or bar.desc != event.phase:
+            if bar is None or phase != event.phase:
                 if bar is not None:
                     bar.close()
-                bar = tqdm(total=event.total or None, desc=event.phase, file=sys.stderr, leave=False,
-                           mininterval=0.2, disable=None)
+                phase = event.phase
+                # disable=None: no bar where stderr is a file
+                bar = tqdm(
+                    total=event.total or None, desc=phase, file=sys.stderr, leave=False, disable=None
+                )
             bar.n = event.step
             bar.set_postfix({k: f"{v:.3f}" for k, v in event.losses.items()}, refresh=False)
             bar.update(0)
@@ -214,12 +221,12 @@ def demo(
     from .io.read import read
     from .io.sample import sample_section
     from .io.spaceranger_writer import write_spaceranger
-    from .io.write import check_target, write
+    from .io.write import check_writable, write
     from .pipeline import iter_run
     from .viz.figure import save_domains_figure
 
     out.mkdir(parents=True, exist_ok=True)
-    check_target(out / "sample.h5ad")
+    check_writable(out / "sample.h5ad")
     sample = sample_section()
     with tempfile.TemporaryDirectory() as folder:
         # Through the reader, so that the demo shows what a user's own folder does.

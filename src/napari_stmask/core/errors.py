@@ -13,6 +13,7 @@ __all__ = [
     "ParameterError",
     "ResourceError",
     "StmaskError",
+    "describe_os_error",
 ]
 
 

@@ -89,7 +89,7 @@ class DomainParams(Params):
     auto_domains: bool = Field(
         False,
         title="Choose number automatically",
-        description="Choose the number of domains (2 to 15) by the stability of the partition.",
+        description="Choose the number of domains (2 to 15) by how reproducible and separate they are.",
     )
     clustering: Clustering = Field(
         "mixture",

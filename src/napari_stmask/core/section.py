@@ -16,7 +16,7 @@ from .errors import DataError
 from .histology import Histology
 from .lattice import Lattice, detect_lattice
 
-__all__ = ["Platform", "Section"]
+__all__ = ["Platform", "Section", "count_problem"]
 
 Platform = Literal["visium", "visium_hd", "stereoseq", "st", "imaging", "unknown"]
 
@@ -70,7 +70,8 @@ class Section:
     def __post_init__(self) -> None:
         self.validate()
         pitch = _PITCH_UM.get(self.platform)
-        if self.um_per_px is None and pitch is not None and self.n_spots > 6:
+        regular = pitch is not None and self.n_spots > 6 and self.lattice.kind != "irregular"
+        if self.um_per_px is None and pitch is not None and regular:
             self.um_per_px = pitch / self.lattice.pitch
 
     @property
@@ -113,8 +114,11 @@ class Section:
         if bad:
             raise DataError(
                 f"{self.where}: {bad} of {len(spatial)} spots have no finite coordinates (NaN)",
-                "remove these spots or complete the positions file",
+                "remove these spots or complete their positions",
             )
+        for value, what in ((self.um_per_px, "um_per_px"), (self.spot_diameter, "spot_diameter")):
+            if value is not None and not (np.isfinite(value) and value > 0):
+                raise DataError(f"{self.where}: {what} is {value}", "give a positive number or None")
         for names, what in ((self.adata.obs_names, "spots"), (self.adata.var_names, "genes")):
             if not names.is_unique:
                 twice = names[names.duplicated()][0]

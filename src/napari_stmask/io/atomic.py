@@ -13,7 +13,7 @@ from pathlib import Path
 from ..core.errors import OutputError, StmaskError, describe_os_error
 from .guard import brief
 
-__all__ = ["atomic_path"]
+__all__ = ["atomic_path", "check_target"]
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         If the folder is missing or not writable, the disk is full, or the content cannot be
         stored.
     """
-    target = _target(Path(path))
+    target = check_target(path)
     # Short, so that a long but valid name stays valid; same suffix, because writers look at it.
     temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
     try:
@@ -64,7 +64,15 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     _flush_folder(target.parent)
 
 
-def _target(path: Path) -> Path:
+def check_target(path: str | Path) -> Path:
+    """The file that ``path`` means, if it can be written.
+
+    Raises
+    ------
+    OutputError
+        If the folder is missing, the path is a folder, or the file is write-protected.
+    """
+    path = Path(path)
     try:
         target = path.resolve()
         folder = target.parent

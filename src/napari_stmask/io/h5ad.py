@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..core.lattice import Lattice
     from ..core.section import Section
 
-__all__ = ["TITLE", "load", "matches"]
+__all__ = ["TITLE", "load", "matches", "section_from_adata"]
 
 TITLE = "an AnnData file (.h5ad)"
 _WHAT = "an AnnData file"
@@ -78,35 +78,67 @@ def load(
         pass
     with guarded(path, _WHAT):
         adata = read_h5ad(path)
-    if "spatial" not in adata.obsm:
-        found = ", ".join(map(str, adata.obsm)) or "nothing"
-        raise DataError(
-            f"{path} has no coordinates: obsm['spatial'] is missing (obsm holds {found})",
-            "store x and y of each spot in adata.obsm['spatial'] and save the file again",
-        )
+    _require_positions(adata, str(path))
     notes: list[str] = []
     if filtered:
         adata = _under_tissue(adata, path, notes)
     libraries = _libraries(adata)
     column = _library_column(adata, libraries)
     if column is None:
-        return _section(adata, path, name, counts_layer, notes)
+        return _from_file(adata, path, name, counts_layer, notes)
     sections = []
     for library in libraries:
         part = adata[(adata.obs[column].astype(str) == library).to_numpy()].copy()
         if part.n_obs:
             part.uns["spatial"] = {library: libraries[library]}
             label = f"{name} {library}" if name else library
-            sections.append(_section(part, path, label, counts_layer, list(notes)))
+            sections.append(_from_file(part, path, label, counts_layer, list(notes)))
     return sections
 
 
-def _section(
+def section_from_adata(adata: AnnData, *, name: str = "section") -> Section:
+    """A section around an AnnData in memory; the AnnData itself, not a copy.
+
+    Platform, pixel size, image and counts are found as for a file.
+
+    Raises
+    ------
+    DataError
+        If there are no usable coordinates, or names are not unique.
+    """
+    _require_positions(adata, "The AnnData")
+    return _section(adata, None, name, None, [], adata.uns.get(SECTION_KEY))
+
+
+def _require_positions(adata: AnnData, what: str) -> None:
+    if "spatial" not in adata.obsm:
+        found = ", ".join(map(str, adata.obsm)) or "nothing"
+        raise DataError(
+            f"{what} has no coordinates: obsm['spatial'] is missing (obsm holds {found})",
+            "store x and y of each spot in adata.obsm['spatial']",
+        )
+
+
+def _from_file(
     adata: AnnData, path: Path, name: str | None, counts_layer: str | None, notes: list[str]
+) -> Section:
+    known = adata.uns.pop(SECTION_KEY, None)
+    if not adata.var_names.is_unique:
+        adata.var_names_make_unique()
+        notes.append("Repeated gene names were made unique by a number ('-1').")
+    return _section(adata, path, name, counts_layer, notes, known)
+
+
+def _section(
+    adata: AnnData,
+    path: Path | None,
+    name: str | None,
+    counts_layer: str | None,
+    notes: list[str],
+    known: Any,
 ) -> Section:
     from ..core.section import Section
 
-    known = adata.uns.pop(SECTION_KEY, None)
     known = known if isinstance(known, Mapping) else {}
     libraries = _libraries(adata)
     library = next((key for key in libraries if key == known.get("name")), None)
@@ -116,15 +148,13 @@ def _section(
         stored = known.get("counts_layer")
         counts_layer = stored if stored in adata.layers else None
         counts_layer = counts_layer or ("counts" if "counts" in adata.layers else None)
-    if not adata.var_names.is_unique:
-        adata.var_names_make_unique()
-        notes.append("Repeated gene names were made unique by a number ('-1').")
     factors = _numbers(entry.get("scalefactors"))
+    source, path_name = (None, "section") if path is None else (str(path), path.stem)
     section = Section(
         adata,
-        name=name or _text(known.get("name")) or library or path.stem,
-        image=_image(entry, factors, str(path), notes),
-        source=str(path),
+        name=name or _text(known.get("name")) or library or path_name,
+        image=_image(entry, factors, source, notes),
+        source=source,
         counts_layer=counts_layer,
         notes=notes,
         spot_diameter=_number(known.get("spot_diameter")) or factors.get("spot_diameter_fullres"),
@@ -191,7 +221,7 @@ def _guess_platform(adata: AnnData, factors: Mapping[str, float], lattice: Latti
 
 
 def _image(
-    entry: Mapping[str, Any], factors: Mapping[str, float], source: str, notes: list[str]
+    entry: Mapping[str, Any], factors: Mapping[str, float], source: str | None, notes: list[str]
 ) -> Histology | None:
     """The high-resolution image of a library, else the low-resolution one."""
     images = entry.get("images")

@@ -117,6 +117,7 @@ def _assemble(
     """Join counts and positions; keep genes and the spots under tissue."""
     import pandas as pd
     from anndata import AnnData
+    from anndata.utils import make_index_unique
 
     match = pos.match_barcodes(matrix.barcodes, table, position_path)
     n_barcodes = len(matrix.barcodes)
@@ -141,15 +142,15 @@ def _assemble(
     spots = spots[inside]
     counts = matrix.counts[match.rows[inside]]
     obs = _spot_table(spots, matrix.barcodes[match.rows[inside]])
-    var = pd.DataFrame(
-        {"gene_ids": matrix.ids[genes], "feature_types": matrix.types[genes]},
-        index=pd.Index(matrix.names[genes], dtype=object),
-    )
-    repeated = int(var.index.duplicated().sum())
-    adata = AnnData(counts if len(genes) == counts.shape[1] else counts[:, genes], obs, var)
+    names = pd.Index(matrix.names[genes], dtype=object)
+    repeated = int(names.duplicated().sum())
     if repeated:
         notes.append(f"{repeated} repeated gene symbols were made unique by a number ('-1').")
-        adata.var_names_make_unique()
+        names = make_index_unique(names)
+    var = pd.DataFrame(
+        {"gene_ids": matrix.ids[genes], "feature_types": matrix.types[genes]}, index=names
+    )
+    adata = AnnData(counts if len(genes) == counts.shape[1] else counts[:, genes], obs, var)
     adata.obsm["spatial"] = spots[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy(np.float64)
     return adata
 

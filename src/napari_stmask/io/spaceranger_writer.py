@@ -77,7 +77,8 @@ def _write_matrix(section: Section, path: Path) -> None:
         "genome": ["unknown"] * len(names),
     }
     with h5py.File(path, "w") as file:
-        file.attrs["filetype"] = "matrix"
+        # Fixed-length text, as Space Ranger writes it.
+        file.attrs["filetype"] = np.bytes_(b"matrix")
         file.attrs["version"] = 2
         file.attrs["library_ids"] = np.array([section.name.encode()])
         matrix = file.create_group("matrix")

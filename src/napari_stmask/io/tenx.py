@@ -22,6 +22,7 @@ GENE_EXPRESSION = "Gene Expression"
 MAX_NONZEROS = 4_000_000_000
 """Most non-zero entries that a matrix may declare."""
 _AGAIN = "the file is damaged; copy or download it again"
+_FACTS = ("library_ids", "chemistry_description", "software_version")
 _H5 = "a 10x feature-barcode matrix"
 
 
@@ -76,7 +77,7 @@ def read_h5(path: Path) -> TenxMatrix:
         indices = _vector(group, "indices", path, "iu")
         data = _vector(group, "data", path, "iufb", indices.size)
         counts = _assemble(data, indices, indptr, (n_barcodes, n_features), path)
-        attrs = {str(key): _attr_text(value) for key, value in file.attrs.items()}
+        attrs = {key: _attr_text(file.attrs[key]) for key in _FACTS if key in file.attrs}
     library = attrs.get("library_ids") or None
     return TenxMatrix(counts, barcodes, ids, names, types, library, attrs)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import OutputError
-from .atomic import atomic_path
+from .atomic import atomic_path, check_target
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..core.section import Section
 
-__all__ = ["SECTION_KEY", "WRITERS", "atomic_path", "safe_text", "write"]
+__all__ = ["SECTION_KEY", "WRITERS", "atomic_path", "check_writable", "safe_text", "write"]
 
 SECTION_KEY = "stmask_section"
 """Where ``uns`` of a written file holds what a section knows beyond its AnnData."""
@@ -50,15 +50,27 @@ def write(section: Section, path: str | Path) -> Path:
         column cannot be stored.
     """
     path = Path(path)
-    writer = WRITERS.get(path.suffix.lower())
-    if writer is None:
+    check_writable(path)
+    with atomic_path(path) as temporary:
+        WRITERS[path.suffix.lower()](section, temporary)
+    return path
+
+
+def check_writable(path: str | Path) -> None:
+    """Refuse a target that `write` could not write, before the work that leads to it.
+
+    Raises
+    ------
+    OutputError
+        If the suffix is unknown or the path cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in WRITERS:
         raise OutputError(
             f"{path} has the suffix '{path.suffix}', which is not one that can be written",
             f"use one of: {', '.join(WRITERS)}",
         )
-    with atomic_path(path) as temporary:
-        writer(section, temporary)
-    return path
+    check_target(path)
 
 
 def _write_h5ad(section: Section, path: Path) -> None:

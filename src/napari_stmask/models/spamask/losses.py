@@ -66,11 +66,11 @@ class DualMaskObjective:
         self._always = local
 
     def losses(
-        self, net: SpaMaskNet, rng: np.random.Generator, generator: torch.Generator
+        self, net: SpaMaskNet, rng: np.random.Generator
     ) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Total loss and its two terms for fresh masks."""
         feature = self._feature_loss(net, rng)
-        link = self._link_loss(net, rng, generator)
+        link = self._link_loss(net, rng)
         total = feature + self.params.link_weight * link
         return total, {"reconstruction": feature, "links": link}
 
@@ -100,7 +100,7 @@ class DualMaskObjective:
         return net.decode(self.adjacency, latent, hidden)
 
     def _link_loss(
-        self, net: SpaMaskNet, rng: np.random.Generator, generator: torch.Generator
+        self, net: SpaMaskNet, rng: np.random.Generator
     ) -> Tensor:
         hidden = self.masker.mask(self.params.edge_mask_rate, rng)
         kept = torch_csr(self.masker.adjacency_without(hidden), self.device)
@@ -112,7 +112,7 @@ class DualMaskObjective:
             positive = positive[rng.choice(len(positive), limit, replace=False)]
         negative = self.masker.non_edges(len(positive), rng)
         pairs = (torch.from_numpy(p).to(self.device) for p in (positive, negative))
-        return link_loss(*(net.score_links(latent, p, generator) for p in pairs))
+        return link_loss(*(net.score_links(latent, p, rng) for p in pairs))
 
     @torch.no_grad()
     def held_out_error(self, net: SpaMaskNet) -> tuple[float, int]:

@@ -179,7 +179,7 @@ class _Training:
         curves = yield from train(
             net,
             batches,
-            lambda tile: tile.losses(net, rng, generator),
+            lambda tile: tile.losses(net, rng),
             Optimisation(p.epochs, p.learning_rate, p.weight_decay, p.clip, p.patience),
             monitor=monitor,
             offset=i * p.epochs,

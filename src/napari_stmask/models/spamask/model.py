@@ -6,7 +6,9 @@ Fang et al., PLOS Computational Biology 21(4), e1012881 (2025).
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,6 +16,22 @@ from torch import Tensor, nn
 from ...nn.sparse import propagate
 
 __all__ = ["SpaMaskNet"]
+
+
+class _SharedPReLU(torch.autograd.Function):
+    """PReLU with one slope; torch's own backward pass takes 30 times as long on the CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.slope = float(slope)
+        return F.leaky_relu(x, ctx.slope)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
+        (x,), grad = ctx.saved_tensors, grads[0]
+        below = (grad * x.clamp(max=0)).sum()
+        return torch.ops.aten.leaky_relu_backward(grad, x, ctx.slope, False), below
 
 
 class SpaMaskNet(nn.Module):
@@ -73,7 +91,7 @@ class SpaMaskNet(nn.Module):
         self.b_score = uniform(1 / math.sqrt(2 * latent), 1)
 
     def _act(self, x: Tensor) -> Tensor:
-        return F.prelu(x, self.slope.reshape(1))
+        return _SharedPReLU.apply(x, self.slope)  # type: ignore[no-any-return, no-untyped-call]
 
     def encode(self, adjacency: Tensor, propagated: Tensor) -> Tensor:
         """Latent (n, l) from the propagated features ``A X`` (n, d)."""
@@ -88,14 +106,15 @@ class SpaMaskNet(nn.Module):
         return propagate(adjacency, code @ self.w_out) + self.b_out
 
     def score_links(
-        self, latent: Tensor, pairs: Tensor, generator: torch.Generator | None = None
+        self, latent: Tensor, pairs: Tensor, rng: np.random.Generator | None = None
     ) -> Tensor:
-        """Logits (m,) of the (m, 2) pairs; drops features while a ``generator`` is given."""
+        """Logits (m,) of the (m, 2) pairs; drops features while an ``rng`` is given."""
         product = latent.index_select(0, pairs[:, 0]) * latent.index_select(0, pairs[:, 1])
-        if generator is not None and self.dropout > 0:
-            keep = 1 - self.dropout
-            mask = torch.empty(product.shape).bernoulli_(keep, generator=generator)
-            product = product * (mask.to(product.device) / keep)
+        if rng is not None and self.dropout > 0:
+            # numpy draws these several times faster than torch's CPU generator.
+            drawn = torch.from_numpy(rng.random(tuple(product.shape), dtype=np.float32))
+            keep = (drawn >= self.dropout).to(product.device, product.dtype)
+            product = product * keep / (1 - self.dropout)
         return torch.relu(product @ self.w_link + self.b_link) @ self.w_score + self.b_score
 
     @torch.no_grad()

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Sets everything up and runs the checks and the tests; arguments go to pytest.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export STMASK_EXTRAS=gui,distributed,dev
+source scripts/setup.sh
+bin="$(dirname "$PYTHON")"
+
+"$bin/ruff" check .
+"$bin/ruff" format --check .
+"$bin/mypy"
+"$bin/npe2" validate src/napari_stmask/napari.yaml
+
+# Software rendering and one thread a test process: what a window draws must not depend on the GPU.
+export QT_QPA_PLATFORM="${QT_QPA_PLATFORM:-xcb}" NAPARI_ENSURE_PLUGIN_MAIN_THREAD=1
+display=()
+if [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] && command -v xvfb-run >/dev/null; then
+  display=(xvfb-run -a -s "-screen 0 1600x1000x24")
+fi
+"${display[@]}" "$PYTHON" -m pytest "$@"
