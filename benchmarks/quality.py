@@ -20,7 +20,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
-from sections import LABELLED, labelled_sections
 from sklearn.mixture import GaussianMixture
 
 import napari_stmask as stm
@@ -28,6 +27,7 @@ from napari_stmask.analysis.baselines import baseline_features, neighbour_mean
 from napari_stmask.analysis.domains import cluster
 from napari_stmask.analysis.scores import against_truth
 from napari_stmask.features.graph import knn_graph
+from sections import LABELLED, labelled_sections
 
 Codes = Callable[[stm.Section, int, int], np.ndarray]
 
@@ -90,10 +90,10 @@ def report(table: pd.DataFrame) -> None:
     print("\nmedian ARI over seeds\n" + medians.round(3).to_string())
     print("\nmean over sections\n" + medians.mean().round(3).to_string())
     for method in (m for m in medians if m.startswith("spamask")):
-        gap = medians[method] - medians["strong"]
-        print(f"\n{method}: mean - strong = {gap.mean():+.3f}, worst section {gap.min():+.3f} ({gap.idxmin()})")
-        gap = medians[method] - medians["strong, listed"]
-        print(f"{method}: mean - strong as listed = {gap.mean():+.3f}, worst {gap.min():+.3f} ({gap.idxmin()})")
+        for against in ("strong", "strong, listed"):
+            gap = medians[method] - medians[against]
+            worst = f"worst section {gap.min():+.3f} ({gap.idxmin()})"
+            print(f"{method} - {against}: mean {gap.mean():+.3f}, {worst}")
 
 
 def main() -> None:

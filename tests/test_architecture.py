@@ -46,7 +46,9 @@ def test_imports_go_down(path: Path) -> None:
         if name[0] == "napari_stmask" and len(name) > 1 and name[1] in FLOOR and name[1] != own:
             down = FLOOR[name[1]] < FLOOR[own]
             # The faces and the pipeline's siblings may call along their floor.
-            along = FLOOR[name[1]] == FLOOR[own] and (FLOOR[own] >= 5 or (own, name[1]) in SAME_FLOOR)
+            along = FLOOR[name[1]] == FLOOR[own] and (
+                FLOOR[own] >= 5 or (own, name[1]) in SAME_FLOOR
+            )
             assert down or along, f"{own} imports {'.'.join(name)}"
         if own not in ("gui", "cli", "cli_run"):
             assert name[0] not in WINDOW, f"{own} imports {name[0]}"
@@ -63,7 +65,13 @@ def test_modules_are_small(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_one_place_densifies_and_nothing_is_global(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    for word in ("import pickle", "torch.load(", "np.random.seed", "torch.manual_seed", "os.environ["):
+    for word in (
+        "import pickle",
+        "torch.load(",
+        "np.random.seed",
+        "torch.manual_seed",
+        "os.environ[",
+    ):
         assert word not in text, f"{word} in {path.name}"
     if path != ROOT / "core" / "memory.py":
         assert ".toarray(" not in text

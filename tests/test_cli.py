@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.helpers import banded
 
 import napari_stmask as stm
 from napari_stmask import cli
-from tests.helpers import banded
 
 FAST = ["--epochs", "3", "--replicates", "1", "--threads", "1", "--n-domains", "4"]
 
@@ -113,7 +113,10 @@ def test_doctor(call) -> None:
         (["info", "nowhere/at all"], "nowhere/at all"),
         (["run", "spamask", "{source}", "--n-domains", "500"], "n_domains = 500"),
         (["run", "spamask", "{source}", "--n-domains", "100", "--n-pcs-out", "1"], "n_pcs_out = 1"),
-        (["run", "spamask", "{source}", "--out", "/nonexistent folder/o.h5ad"], "/nonexistent folder"),
+        (
+            ["run", "spamask", "{source}", "--out", "/nonexistent folder/o.h5ad"],
+            "/nonexistent folder",
+        ),
         (["run", "spamask", "{source}", "--out", "o.docx"], "o.docx"),
         (["run", "spamask", "{source}", "--on", "ray://there"], "dask://HOST:PORT"),
         (["run", "spamask", "{source}", "--preset", "quick"], "no preset 'quick'"),

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 from sklearn.metrics import adjusted_rand_score
+from tests.helpers import banded
 
 import napari_stmask as stm
 from napari_stmask.core.errors import DataError, ParameterError, ResourceError
@@ -15,7 +16,6 @@ from napari_stmask.core.progress import Progress, drain
 from napari_stmask.core.provenance import read_record
 from napari_stmask.pipeline import baseline_codes, iter_run, run
 from napari_stmask.scoring import score_section
-from tests.helpers import banded
 
 SMALL = {"epochs": 4, "replicates": 2, "threads": 1, "n_domains": 4}
 
@@ -197,3 +197,20 @@ def test_the_controls_are_what_they_say() -> None:
     codes = drain(baseline_codes(section, 5, 0))
     plain, smooth = (adjusted_rand_score(band, codes[n]) for n in ("pca", "neighbour_pca"))
     assert smooth > plain + 0.1
+
+
+def test_a_layer_of_this_plugin_stands_for_its_section(section) -> None:
+    import weakref
+
+    class Layer:
+        name = "spots"
+
+        def __init__(self, reference) -> None:
+            self.metadata = {"stmask": {"section": reference}}
+
+    run("spamask", Layer(weakref.ref(section)), **SMALL)
+    assert "spamask" in section.adata.obs
+    with pytest.raises(ParameterError, match="'spots' is no section"):
+        run("spamask", Layer(lambda: None), **SMALL)
+    with pytest.raises(ParameterError, match="'int' is no section"):
+        run("spamask", 3, **SMALL)

@@ -10,13 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import apply_model, methods, params, save_model
+    from .api import apply_model, iter_run, methods, params, run, save_model
     from .core.section import Section
     from .gui.view import view
     from .io.read import read
     from .io.sample import sample_section
     from .io.write import write
-    from .pipeline import iter_run, run
 
 __all__ = [
     "Section",
@@ -35,11 +34,11 @@ __all__ = [
 _HOME = {
     "Section": "core.section",
     "apply_model": "api",
-    "iter_run": "pipeline",
+    "iter_run": "api",
     "methods": "api",
     "params": "api",
     "read": "io.read",
-    "run": "pipeline",
+    "run": "api",
     "sample_section": "io.sample",
     "save_model": "api",
     "view": "gui.view",

@@ -2,16 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .compute import submit
 from .core.params import DomainParams
+from .core.progress import Steps, drain
 from .core.result import Result
 from .io.atomic import atomic_path
 from .models import available, get, params_of
-from .pipeline import Data, run
+from .pipeline import Data
 
-__all__ = ["apply_model", "methods", "params", "save_model"]
+__all__ = ["apply_model", "iter_run", "methods", "params", "run", "save_model"]
+
+
+def iter_run(
+    method: str, data: Data | Sequence[Data], *, on: str | None = None, **options: Any
+) -> Steps[Result]:
+    """Run a method as a stream of `Progress` whose return value is the `Result`.
+
+    Closing the stream cancels the run and leaves the data as they were.
+
+    Parameters
+    ----------
+    method
+        Name of the method (`methods` lists them).
+    data
+        Section, AnnData, path, or a list with one of these. Answers are written onto it.
+    on
+        Where to compute: None for this process, ``"dask://HOST:PORT"`` for a scheduler.
+    **options
+        ``preset`` (``"recommended"``, ``"paper"``, ``"defaults"`` or a platform's name),
+        ``key_added`` (prefix of everything that is written), ``model`` (a saved model to apply
+        instead of training), ``baselines`` (False leaves the two controls out), ``params``
+        (complete parameters), or single parameters by name.
+
+    Raises
+    ------
+    StmaskError
+        With one sentence about what is wrong and what to do.
+    """
+    return submit(method, data, on=on, **options)
+
+
+def run(method: str, data: Data | Sequence[Data], **options: Any) -> Result:
+    """Run a method to its end; see `iter_run` for the parameters."""
+    return drain(iter_run(method, data, **options))
 
 
 def methods() -> dict[str, str]:
@@ -46,7 +83,9 @@ def save_model(result: Result, path: str | Path) -> Path:
     return path
 
 
-def apply_model(model: str | Path, data: Data, *, method: str = "spamask", **options: Any) -> Result:
+def apply_model(
+    model: str | Path, data: Data, *, method: str = "spamask", **options: Any
+) -> Result:
     """Embed and cluster ``data`` with a saved model, without training.
 
     Parameters

@@ -26,7 +26,9 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-PathArgument = Annotated[Path, typer.Argument(help="Section: a folder or file.", show_default=False)]
+PathArgument = Annotated[
+    Path, typer.Argument(help="Section: a folder or file.", show_default=False)
+]
 
 
 def emit(data: dict[str, Any], as_json: bool, lines: list[str]) -> None:
@@ -39,7 +41,7 @@ def methods(json_out: Json = False) -> None:
     """List the methods and what they answer."""
     from . import models
 
-    rows = {}
+    rows: dict[str, dict[str, Any]] = {}
     for name in models.available():
         m = models.get(name)
         rows[name] = {
@@ -54,14 +56,19 @@ def methods(json_out: Json = False) -> None:
     emit(
         rows,
         json_out,
-        [f"{n:10s} {r['summary']} [{', '.join(r['tasks'])}]\n{'':10s} {r['reference']}" for n, r in rows.items()],
+        [
+            f"{n:10s} {r['summary']} [{', '.join(r['tasks'])}]\n{'':10s} {r['reference']}"
+            for n, r in rows.items()
+        ],
     )
 
 
 @app.command()
 def params(
     method: Annotated[str, typer.Argument(help="Name of a method.")],
-    platform: Annotated[str, typer.Option(help="visium, visium_hd, st, stereoseq, imaging.")] = "unknown",
+    platform: Annotated[
+        str, typer.Option(help="visium, visium_hd, st, stereoseq, imaging.")
+    ] = "unknown",
     preset: Annotated[str, typer.Option(help="recommended, paper, or a platform.")] = "recommended",
     json_out: Json = False,
 ) -> None:
@@ -76,7 +83,9 @@ def params(
         span = "|".join(f.choices) if f.choices else ""
         if f.minimum is not None and f.maximum is not None:
             span = f"{f.minimum:g} to {f.maximum:g}"
-        lines.append(f"--{f.name.replace('_', '-'):18s} {values[f.name]!s:12s} {span:24s} {f.description}")
+        lines.append(
+            f"--{f.name.replace('_', '-'):18s} {values[f.name]!s:12s} {span:24s} {f.description}"
+        )
     emit(values, json_out, lines)
 
 
@@ -114,10 +123,9 @@ def info(path: PathArgument, json_out: Json = False) -> None:
 
 def _info_lines(f: dict[str, Any]) -> list[str]:
     scale = "unknown" if f["um_per_px"] is None else f"{f['um_per_px']:.4f} µm/px"
-    lines = [
-        f"{f['name']}: {f['platform']}, {f['spots']} spots x {f['genes']} genes, "
-        f"{f['lattice']} lattice, pitch {f['pitch']:g}, {scale}"
-    ]
+    size = f"{f['spots']} spots x {f['genes']} genes"
+    lattice = f"{f['lattice']} lattice, pitch {f['pitch']:g}"
+    lines = [f"{f['name']}: {f['platform']}, {size}, {lattice}, {scale}"]
     image = f["image"]
     if image:
         lines.append(
@@ -186,7 +194,9 @@ def view(path: PathArgument) -> None:
 @app.command()
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="Section to read.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="File to write; its suffix decides.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT", help="File to write; its suffix decides.")
+    ],
     json_out: Json = False,
 ) -> None:
     """Read a section and write it in another format."""
@@ -203,7 +213,9 @@ def convert(
 def score(
     result: PathArgument,
     truth: Annotated[str, typer.Option(help="Column of obs with the annotation.")],
-    pred: Annotated[str | None, typer.Option(help="Column with the domains; default: every run.")] = None,
+    pred: Annotated[
+        str | None, typer.Option(help="Column with the domains; default: every run.")
+    ] = None,
     json_out: Json = False,
 ) -> None:
     """Compare domains with an annotation, the two training-free controls beside them."""
@@ -215,7 +227,9 @@ def score(
     lines = [f"{'':16s}" + "".join(f"{c:>9s}" for c in shown)]
     lines += [f"{n:16s}" + "".join(f"{row[c]:9.3f}" for c in shown) for n, row in table.items()]
     first = next(iter(table.values()))
-    lines.append(f"{first['spots']:.0f} annotated spots; ARI, NMI, AMI: higher is better, PAS, CHAOS: lower.")
+    lines.append(
+        f"{first['spots']:.0f} annotated spots; ARI, NMI, AMI: higher is better, PAS, CHAOS: lower."
+    )
     emit(table, json_out, lines)
 
 

@@ -27,7 +27,9 @@ def register(app: typer.Typer) -> None:
     """Add ``run`` and ``demo`` to the command line."""
     from . import models
 
-    group = typer.Typer(no_args_is_help=True, help="Run a method on a section and write the result.")
+    group = typer.Typer(
+        no_args_is_help=True, help="Run a method on a section and write the result."
+    )
     for name in models.available():
         group.command(name, help=f"Run {name} on a section and write the result.")(_command(name))
     app.add_typer(group, name="run")
@@ -78,15 +80,29 @@ def _command(method: str) -> Callable[..., None]:
 def _fixed(
     path: Annotated[list[Path], typer.Argument(help="Section: a folder or file.")],
     out: Annotated[Path | None, typer.Option(help="File to write (.h5ad, .csv).")] = None,
-    preset: Annotated[str, typer.Option(help="recommended, paper, defaults or a platform.")] = "recommended",
-    params: Annotated[Path | None, typer.Option(help="JSON file with parameters, or a record.")] = None,
-    image: Annotated[Path | None, typer.Option(help="Histology image, where it lies elsewhere.")] = None,
-    key: Annotated[str | None, typer.Option(help="Prefix of what is written; default: the method.")] = None,
-    model: Annotated[Path | None, typer.Option(help="Apply this saved model, train nothing.")] = None,
-    save_model: Annotated[Path | None, typer.Option(help="Save the trained model (.safetensors).")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="recommended (default), paper, defaults or a platform.")
+    ] = None,
+    params: Annotated[
+        Path | None, typer.Option(help="JSON file with parameters, or a record.")
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option(help="Histology image, where it lies elsewhere.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Prefix of what is written; default: the method.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Apply this saved model, train nothing.")
+    ] = None,
+    save_model: Annotated[
+        Path | None, typer.Option(help="Save the trained model (.safetensors).")
+    ] = None,
     baselines: Annotated[bool, typer.Option(help="Score the training-free controls too.")] = True,
     on: Annotated[str | None, typer.Option(help="Where to compute: dask://HOST:PORT.")] = None,
-    json_out: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    json_out: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object on stdout.")
+    ] = False,
 ) -> None:
     """Options that every method has; only the signature is used."""
 
@@ -96,7 +112,7 @@ def _run(
     *,
     path: list[Path],
     out: Path | None,
-    preset: str,
+    preset: str | None,
     params: Path | None,
     image: Path | None,
     key: str | None,
@@ -109,10 +125,12 @@ def _run(
 ) -> None:
     from .api import save_model as store_model
     from .compute import submit
-    from .io.read import read
     from .io.atomic import check_target
+    from .io.read import read
     from .io.write import check_writable, write
 
+    if params is not None and preset is not None:
+        raise ParameterError("--params and --preset were both given", "give one of them")
     # Before the work, not after it.
     if out is not None:
         check_writable(out)
@@ -125,9 +143,15 @@ def _run(
     given = (_read_params(params, method) if params else {}) | values
     result = watch(
         submit(
-            method, sections, on=on, preset="defaults" if params else preset, key_added=key,
-            model=model, baselines=baselines, **given,
-        )  # fmt: skip
+            method,
+            sections,
+            on=on,
+            preset="defaults" if params else preset or "recommended",
+            key_added=key,
+            model=model,
+            baselines=baselines,
+            **given,
+        )
     )
     if out is not None:
         write(sections[0], out)
@@ -148,7 +172,7 @@ def _read_params(path: Path, method: str) -> dict[str, Any]:
     except ValueError as error:
         raise FileFormatError(f"{path} is not JSON ({error})", "give a JSON object") from None
     if not isinstance(data, dict):
-        raise FileFormatError(f"{path} holds no JSON object", "give {\"name\": value, ...}")
+        raise FileFormatError(f"{path} holds no JSON object", 'give {"name": value, ...}')
     if data.get("method", method) != method:
         raise ParameterError(f"{path} is a record of '{data['method']}'", f"run '{data['method']}'")
     values = data.get("params", data)
@@ -168,7 +192,11 @@ def watch(steps: Steps[Result]) -> Result:
                 phase = event.phase
                 # disable=None: no bar where stderr is a file
                 bar = tqdm(
-                    total=event.total or None, desc=phase, file=sys.stderr, leave=False, disable=None
+                    total=event.total or None,
+                    desc=phase,
+                    file=sys.stderr,
+                    leave=False,
+                    disable=None,
                 )
             bar.n = event.step
             bar.set_postfix({k: f"{v:.3f}" for k, v in event.losses.items()}, refresh=False)
@@ -186,10 +214,17 @@ def watch(steps: Steps[Result]) -> Result:
 def summary(result: Result) -> dict[str, Any]:
     """What a script wants to know of a run, JSON-able."""
     record = result.record
-    sizes = {
-        str(i + 1): int((result.domains.codes == i).sum()) for i in range(len(result.colors))
-    }
-    keep = ("method", "key", "params", "device", "seconds", "cpu_seconds", "peak_rss_bytes", "notes")
+    sizes = {str(i + 1): int((result.domains.codes == i).sum()) for i in range(len(result.colors))}
+    keep = (
+        "method",
+        "key",
+        "params",
+        "device",
+        "seconds",
+        "cpu_seconds",
+        "peak_rss_bytes",
+        "notes",
+    )
     return {k: record[k] for k in keep} | {"domains": sizes, "scores": result.scores}
 
 
@@ -197,12 +232,10 @@ def report_lines(facts: dict[str, Any]) -> list[str]:
     """A short report for people."""
     sizes = facts["domains"]
     lines = [
-        f"{facts['method']}: {len(sizes)} domains of "
-        + ", ".join(map(str, sizes.values()))
-        + " spots",
-        f"{facts['seconds']:.1f} s ({facts['cpu_seconds']:.1f} CPU-s) on {facts['device']}, "
-        f"peak memory {facts['peak_rss_bytes'] / 1e9:.2f} GB",
+        f"{facts['method']}: {len(sizes)} domains of {', '.join(map(str, sizes.values()))} spots"
     ]
+    cost = f"{facts['seconds']:.1f} s ({facts['cpu_seconds']:.1f} CPU-s) on {facts['device']}"
+    lines.append(f"{cost}, peak memory {facts['peak_rss_bytes'] / 1e9:.2f} GB")
     for name, row in facts["scores"].items():
         lines.append(f"  {name:14s} PAS {row['PAS']:.3f}  CHAOS {row['CHAOS']:.3f}")
     lines += [f"note: {note}" for note in facts["notes"]]
@@ -214,7 +247,9 @@ def report_lines(facts: dict[str, Any]) -> list[str]:
 def demo(
     headless: Annotated[bool, typer.Option(help="Write files only, open no window.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("stmask-demo"),
-    json_out: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
+    json_out: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object on stdout.")
+    ] = False,
 ) -> None:
     """Run SpaMask on the sample section; leave results and open the viewer."""
     from .io.atomic import atomic_path
@@ -235,6 +270,8 @@ def demo(
     assert isinstance(section, Section)
     k = sample.adata.obs["ground_truth"].nunique()
     result = watch(iter_run("spamask", section, n_domains=k))
+    # Only now: labels that a run could see would be labels that it could use.
+    section.adata.obs["ground_truth"] = sample.adata.obs["ground_truth"]
     section.source = None
     write(section, out / "sample.h5ad")
     names = [str(i + 1) for i in range(len(result.colors))]

@@ -11,6 +11,7 @@ import queue
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,7 +26,9 @@ _CONNECT_SECONDS = 10
 _LOOK_SECONDS = 0.3
 
 
-def submit(method: str, data: Data | Sequence[Data], *, on: str | None = None, **options: Any) -> Steps[Result]:
+def submit(
+    method: str, data: Data | Sequence[Data], *, on: str | None = None, **options: Any
+) -> Steps[Result]:
     """A run as a stream of `Progress`, here or on the scheduler ``on``.
 
     Parameters
@@ -77,7 +80,7 @@ def _on_dask(address: str, method: str, data: Any, options: dict[str, Any]) -> S
     events: queue.SimpleQueue[Progress] = queue.SimpleQueue()
 
     def received(event: tuple[float, dict[str, Any]]) -> None:
-        events.put(Progress(**event[1]))
+        events.put(Progress(**event[1]["progress"]))
 
     try:
         client.subscribe_topic(topic, received)
@@ -119,13 +122,7 @@ def _remote(topic: str, method: str, sections: list[Any], options: dict[str, Any
                     raise CancelledError
                 worker.log_event(
                     topic,
-                    {
-                        "step": event.step,
-                        "total": event.total,
-                        "phase": event.phase,
-                        "losses": dict(event.losses),
-                        "message": event.message,
-                    },
+                    {"progress": asdict(replace(event, losses=dict(event.losses)))},
                 )
     except StopIteration as end:
         return end.value  # type: ignore[no-any-return]

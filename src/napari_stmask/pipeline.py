@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse as sp
@@ -30,11 +30,11 @@ from .viz.palette import domain_colors
 
 __all__ = ["as_section", "baseline_codes", "iter_run", "resolve_params", "run"]
 
-Data = Section | AnnData | str | Path
+Data: TypeAlias = Section | AnnData | str | Path
 
 
 def as_section(data: Data) -> Section:
-    """The section behind a Section, an AnnData or a path.
+    """The section behind a Section, an AnnData, a path or a napari layer of this plugin.
 
     An AnnData is wrapped, not copied, so that answers land on the caller's object.
 
@@ -49,6 +49,8 @@ def as_section(data: Data) -> Section:
         from .io.h5ad import section_from_adata
 
         return section_from_adata(data)
+    if not isinstance(data, str | Path):
+        return _section_of_layer(data)
     from .io.read import read
 
     section = read(data)
@@ -58,6 +60,20 @@ def as_section(data: Data) -> Section:
                 f"{data} holds {len(section)} sections", "read it first and pass the one you want"
             )
         section = section[0]
+    return section
+
+
+def _section_of_layer(layer: Any) -> Section:
+    """The section that a layer shows; layers of this plugin carry a weak reference to it."""
+    metadata = getattr(layer, "metadata", None)
+    own = metadata.get("stmask", {}) if isinstance(metadata, dict) else {}
+    section = own["section"]() if "section" in own else None
+    if not isinstance(section, Section):
+        name = getattr(layer, "name", None) or type(layer).__name__
+        raise ParameterError(
+            f"'{name}' is no section",
+            "give a Section, an AnnData, a path, or a layer that this plugin made",
+        )
     return section
 
 
@@ -131,9 +147,7 @@ def iter_run(
             f"params and single parameters of {chosen.title} were mixed",
             "pass either params= or single values",
         )
-    return (
-        yield from _run(chosen, sections, params, key_added or chosen.name, model, baselines)
-    )
+    return (yield from _run(chosen, sections, params, key_added or chosen.name, model, baselines))
 
 
 def run(method: str, data: Data | Sequence[Data], **options: Any) -> Result:
@@ -171,9 +185,14 @@ def _run(
         fit = yield from method.apply(model, [section], params)
     fitted = time.monotonic()
     domains = yield from _domains(fit, params)
+    if not params.auto_domains and domains.n_domains < params.n_domains:
+        notes.append(f"Only {domains.n_domains} of {params.n_domains} domains hold spots.")
+        yield Progress(1, 1, "clustering", message=notes[-1])
     graph = knn_graph(section.coords, min(section.lattice.ring, section.n_spots - 1))
     refined = smooth_labels(domains.codes, graph) if params.smooth_labels else None
-    scores = {method.name: spatial_scores(section.coords, domains.codes if refined is None else refined)}
+    scores = {
+        method.name: spatial_scores(section.coords, domains.codes if refined is None else refined)
+    }
     references: dict[str, NDArray[np.intp]] = {}
     if with_baselines:
         references = yield from baseline_codes(section, domains.n_domains, params.seed)
@@ -182,7 +201,7 @@ def _run(
     record = run_record(
         method=method.name,
         key=key,
-        params=params,
+        params=fit.params or params,
         section_sources={full.name: full.source},
         hashes={full.name: input_hash(full)},
         extra={
@@ -246,7 +265,9 @@ def _domains(fit: Fit, params: DomainParams) -> Steps[Domains]:
     return domains
 
 
-def baseline_codes(section: Section, n_domains: int, seed: int) -> Steps[dict[str, NDArray[np.intp]]]:
+def baseline_codes(
+    section: Section, n_domains: int, seed: int
+) -> Steps[dict[str, NDArray[np.intp]]]:
     """Codes of the two controls, clustered by the same mixture."""
     yield Progress(0, 2, "baselines")
     features: BaselineFeatures = baseline_features(section, seed=seed)
@@ -266,8 +287,9 @@ def _expand(result: Result, filled: NDArray[np.bool_]) -> Result:
         return out
 
     place = sp.csr_matrix(
-        (np.ones(int(filled.sum()), np.float32), (np.flatnonzero(filled), np.arange(filled.sum())))
-        , shape=(len(filled), int(filled.sum())))
+        (np.ones(int(filled.sum()), np.float32), (np.flatnonzero(filled), np.arange(filled.sum()))),
+        shape=(len(filled), int(filled.sum())),
+    )
     fit = result.fit
     fit.embedding = rows(fit.embedding, np.nan)
     fit.replicates = [rows(e, np.nan) for e in fit.replicates]

@@ -20,7 +20,9 @@ from napari_stmask.core.progress import drain
 from napari_stmask.features.graph import knn_graph
 
 
-def blobs(k: int = 4, n: int = 240, seed: int = 0, spread: float = 8) -> tuple[np.ndarray, np.ndarray]:
+def blobs(
+    k: int = 4, n: int = 240, seed: int = 0, spread: float = 8
+) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     labels = np.arange(n) % k
     return rng.normal(size=(n, 5)) + spread * rng.normal(size=(k, 5))[labels], labels
@@ -46,7 +48,9 @@ def test_domains_are_ordered_by_size(method: str) -> None:
 
 def test_confidence_is_low_between_two_blobs() -> None:
     rng = np.random.default_rng(0)
-    x = np.concatenate([rng.normal(size=(100, 2)), rng.normal(size=(100, 2)) + [8, 0], [[4.0, 0]]])
+    left, right = rng.normal(size=(100, 2)), rng.normal(size=(100, 2))
+    right[:, 0] += 8
+    x = np.concatenate([left, right, [[4.0, 0]]])
     for method in ("mixture", "kmeans"):
         found = cluster(x, 2, method=method)
         assert found.confidence[-1] < np.quantile(found.confidence[:-1], 0.1)

@@ -23,7 +23,9 @@ def test_recovers_components() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_likelihood_is_never_below_scikit_learn(seed: int) -> None:
     x, _ = tied(seed, k=5)
-    reference = GaussianMixture(5, covariance_type="tied", n_init=10, reg_covar=1e-9, random_state=seed)
+    reference = GaussianMixture(
+        5, covariance_type="tied", n_init=10, reg_covar=1e-9, random_state=seed
+    )
     best = reference.fit(x).score(x) * len(x)
     assert fit_tied_mixture(x, 5, seed=seed).log_likelihood >= best - 0.5
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.helpers import hexagons
 
 from napari_stmask.core.lattice import detect_lattice
-from tests.helpers import hexagons
 
 
 def squares(rows: int, columns: int) -> np.ndarray:

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from anndata import AnnData
+from tests.helpers import banded
 
 from napari_stmask.core.errors import DataError, ResourceError, StmaskError
 from napari_stmask.core.histology import Histology
 from napari_stmask.core.memory import densify
 from napari_stmask.core.section import Section, count_problem
-from tests.helpers import banded
 
 
 def table(n: int = 12, genes: int = 4) -> AnnData:

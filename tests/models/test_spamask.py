@@ -8,6 +8,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from sklearn.metrics import adjusted_rand_score
+from tests.helpers import banded
 
 from napari_stmask.core.errors import DataError, FileFormatError, MissingFileError, ParameterError
 from napari_stmask.core.progress import drain
@@ -24,7 +25,6 @@ from napari_stmask.models.spamask.state import SpaMaskState
 from napari_stmask.nn.sparse import torch_csr
 from napari_stmask.nn.tiles import Tile
 from napari_stmask.pipeline import run
-from tests.helpers import banded
 
 SMALL = {"epochs": 3, "replicates": 1, "threads": 1, "n_domains": 3}
 
@@ -183,10 +183,10 @@ def test_same_seed_same_answer(section: Section) -> None:
 
 def test_global_state_is_untouched(section: Section) -> None:
     threads = torch.get_num_threads()
-    np_state, torch_state = np.random.get_state()[1].copy(), torch.get_rng_state()
+    np_state, torch_state = np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
     fit(section, denoise=True)
     assert torch.get_num_threads() == threads
-    assert np.array_equal(np.random.get_state()[1], np_state)
+    assert np.array_equal(np.random.get_state()[1], np_state)  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), torch_state)
 
 
@@ -252,9 +252,8 @@ def test_denoised_is_closer_to_the_truth_than_raw_counts() -> None:
     truth = np.stack([band == b for b in range(5)], axis=1).astype(float)
 
     def agreement(values: np.ndarray) -> float:
-        return float(np.mean([
-            np.corrcoef(values[:, 40 * b + g], truth[:, b])[0, 1] for b in range(5) for g in range(40)
-        ]))  # fmt: skip
+        pairs = [(values[:, 40 * b + g], truth[:, b]) for b in range(5) for g in range(40)]
+        return float(np.mean([np.corrcoef(*pair)[0, 1] for pair in pairs]))
 
     assert agreement(layer) > agreement(raw) + 0.2
 
@@ -283,7 +282,7 @@ def test_saved_model_gives_the_same_embedding(section: Section, tmp_path) -> Non
         path = tmp_path / f"{features}.safetensors"
         get("spamask").save_model(out, path)
         again = drain(get("spamask").apply(path, [section], SpaMaskParams(denoise=True)))
-        np.testing.assert_allclose(again.embedding, out.embedding, atol=2e-4)
+        np.testing.assert_allclose(again.embedding, out.embedding, atol=1e-4)
         assert SpaMaskState.load(path).gene_names == out.state.gene_names
         assert "denoised" in again.layers
 
@@ -293,7 +292,7 @@ def test_model_refuses_other_genes_and_other_files(section: Section, tmp_path) -
     get("spamask").save_model(fit(section), path)
     other, _ = banded(10, 12, 80)
     other.adata.var_names = [f"OTHER{i}" for i in range(80)]
-    with pytest.raises(DataError, match="80 of the model's 80 genes"):
+    with pytest.raises(DataError, match="80 of the model's 80 genes are missing"):
         drain(get("spamask").apply(path, [other], SpaMaskParams()))
     with pytest.raises(MissingFileError, match="does not exist"):
         SpaMaskState.load(tmp_path / "none")

@@ -73,5 +73,8 @@ def test_complete_graph_has_no_negatives() -> None:
 
 def test_graph_without_links() -> None:
     masker = EdgeMasker(sp.csr_matrix((4, 4)))
-    assert masker.adjacency_without(masker.mask(0.5, np.random.default_rng(0))).diagonal().tolist() == [1] * 4
+    assert (
+        masker.adjacency_without(masker.mask(0.5, np.random.default_rng(0))).diagonal().tolist()
+        == [1] * 4
+    )
     assert len(masker.non_edges(3, np.random.default_rng(0))) == 3

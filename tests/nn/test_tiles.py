@@ -43,4 +43,6 @@ def test_tile_with_halo_equals_the_whole_graph() -> None:
         tile_z, tile_reconstruction = outputs(part, x[tile.index])
         core = tile.index[: tile.n_core]
         np.testing.assert_allclose(tile_z[: tile.n_core], z[core], atol=1e-5)
-        np.testing.assert_allclose(tile_reconstruction[: tile.n_core], reconstruction[core], atol=1e-5)
+        np.testing.assert_allclose(
+            tile_reconstruction[: tile.n_core], reconstruction[core], atol=1e-5
+        )

@@ -56,7 +56,9 @@ def test_early_stop_restores_the_best_weights() -> None:
         seen.append(float(model.at))
         return next(values)
 
-    history = drain(_run(model, optimisation=Optimisation(100, lr=0.1, patience=3), monitor=monitor))
+    history = drain(
+        _run(model, optimisation=Optimisation(100, lr=0.1, patience=3), monitor=monitor)
+    )
     assert len(history["square"]) == 5
     assert float(model.at) == pytest.approx(seen[1])
 
@@ -96,9 +98,14 @@ def test_out_of_memory_for_good_is_said() -> None:
 
 def test_threads_are_restored() -> None:
     before = torch.get_num_threads()
-    with pytest.raises(RuntimeError), cpu_threads(1) as n:
-        assert n == torch.get_num_threads() == 1
-        raise RuntimeError
+
+    def fail() -> None:
+        with cpu_threads(1) as n:
+            assert n == torch.get_num_threads() == 1
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert torch.get_num_threads() == before
 
 

@@ -27,7 +27,7 @@ def squares(rows: int, columns: int, pitch: float) -> np.ndarray:
 @pytest.mark.parametrize("turn", [0.0, 0.3])
 def test_tiles_cover_the_lattice_without_pinholes(layout, pitch, turn):
     c, s = np.cos(turn), np.sin(turn)
-    coords = layout(20, 17, pitch) @ np.array([[c, s], [-s, c]]) + [431.2, 77.9]
+    coords = layout(20, 17, pitch) @ np.array([[c, s], [-s, c]]) + np.array([431.2, 77.9])
     raster = rasterise(coords, detect_lattice(coords))
     inside = raster.index >= 0
     assert (binary_fill_holes(inside) == inside).all()
@@ -48,7 +48,7 @@ def test_each_pixel_belongs_to_the_nearest_spot_within_reach():
 
 
 def test_spots_lie_in_their_own_tile_and_half_pixel_is_right():
-    coords = squares(4, 5, 8.0) + [100.0, 30.0]
+    coords = squares(4, 5, 8.0) + np.array([100.0, 30.0])
     raster = rasterise(coords, Lattice("square", 8.0))
     assert raster.step == pytest.approx(1.0)
     row, column = raster.pixels(coords).T

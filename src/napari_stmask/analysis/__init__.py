@@ -1,0 +1,1 @@
+"""Pure functions on arrays for the output of any method."""

@@ -50,7 +50,7 @@ def cluster(
 def cluster_steps(
     embeddings: Sequence[Embedding], n_domains: int, *, method: Clustering, seed: int
 ) -> Steps[Domains]:
-    """Split spots into exactly ``n_domains``, by consensus where there are several embeddings.
+    """Split spots into ``n_domains``, by consensus where there are several embeddings.
 
     Each embedding is clustered on its own. The partition that agrees best with the others is
     the reference: domains of the others are matched to it one to one and the memberships are
@@ -70,7 +70,8 @@ def cluster_steps(
     Returns
     -------
     Domains
-        Codes ordered by size (0 is the largest domain), confidence the mean membership.
+        Codes ordered by size (0 is the largest domain), confidence the mean membership. Where
+        every spot of a domain leans to another one, that domain stays empty and comes last.
 
     Raises
     ------
@@ -142,7 +143,9 @@ def _kmeans(embedding: Embedding, k: int, seed: int) -> tuple[NDArray[np.intp], 
     return np.asarray(model.labels_, dtype=np.intp), {"inertia": float(model.inertia_)}
 
 
-def _leiden(embedding: Embedding, k: int, seed: int) -> Steps[tuple[NDArray[np.intp], dict[str, Any]]]:
+def _leiden(
+    embedding: Embedding, k: int, seed: int
+) -> Steps[tuple[NDArray[np.intp], dict[str, Any]]]:
     """Leiden on a nearest-neighbour graph, the resolution bisected until k communities."""
     from graspologic_native import leiden_csr
 
@@ -194,7 +197,9 @@ def _softness(embedding: Embedding, codes: NDArray[np.intp], k: int) -> NDArray[
         return out
     distance = np.sqrt(
         np.maximum(
-            (embedding**2).sum(axis=1)[:, None] - 2 * embedding @ centre.T + (centre**2).sum(axis=1),
+            (embedding**2).sum(axis=1)[:, None]
+            - 2 * embedding @ centre.T
+            + (centre**2).sum(axis=1),
             0,
         )
     )

@@ -17,6 +17,8 @@ from sklearn.metrics import (
     normalized_mutual_info_score,
 )
 
+from ..features.graph import nearest
+
 __all__ = ["against_truth", "chaos", "morans_i", "pas", "spatial_scores"]
 
 Labels = NDArray[Any]
@@ -70,19 +72,17 @@ def chaos(coords: NDArray[np.floating[Any]], labels: Labels) -> float:
 def pas(coords: NDArray[np.floating[Any]], labels: Labels, *, k: int = 10) -> float:
     """Share of spots for which more than half of the ``k`` nearest spots lie in other domains.
 
-    Shang & Zhou, SpatialPCA, 2022. Lower is smoother.
+    Shang & Zhou, SpatialPCA, 2022. Lower is smoother. On a lattice the k-th distance is shared
+    by several spots: all of them count, so that the order of ties cannot change the score.
     """
     n = len(coords)
-    k = min(k, n - 1)
-    if k < 1:
+    if n < 2:
         return 0.0
-    index = cKDTree(coords).query(coords, k=k + 1)[1]
-    # A double of the spot may come first in its own list: drop the spot itself by number.
-    other = index != np.arange(n)[:, None]
-    other[other.all(axis=1), -1] = False
-    neighbours = index[other].reshape(n, k)
-    differs = labels[neighbours] != labels[:, None]
-    return float((differs.sum(axis=1) > k / 2).mean())
+    neighbours = nearest(coords, k)
+    differs = labels[neighbours.row] != labels[neighbours.col]
+    among = np.bincount(neighbours.row, minlength=n)
+    other = np.bincount(neighbours.row, weights=differs, minlength=n)
+    return float((other > among / 2).mean())
 
 
 def spatial_scores(coords: NDArray[np.floating[Any]], labels: Labels) -> dict[str, float]:
@@ -113,4 +113,6 @@ def morans_i(values: NDArray[np.floating[Any]], graph: sp.csr_matrix) -> NDArray
     square = (z**2).sum(axis=0)
     cross = np.einsum("ij,ij->j", z, graph @ z)
     factor = len(z) / graph.sum()
-    return np.asarray(np.divide(factor * cross, square, out=np.zeros_like(square), where=square > 0))
+    return np.asarray(
+        np.divide(factor * cross, square, out=np.zeros_like(square), where=square > 0)
+    )

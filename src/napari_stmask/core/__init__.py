@@ -1,0 +1,1 @@
+"""Plain data: what a section, its parameters and a result are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -42,9 +43,9 @@ class Lattice:
         ``pitch / sqrt(2)`` for squares; 1.5 pitches for irregular positions.
         """
         if self.kind == "hexagonal":
-            return self.pitch / np.sqrt(3)
+            return self.pitch / math.sqrt(3)
         if self.kind == "square":
-            return self.pitch / np.sqrt(2)
+            return self.pitch / math.sqrt(2)
         return 1.5 * self.pitch
 
 
@@ -81,7 +82,9 @@ def detect_lattice(coords: NDArray[np.floating[Any]]) -> Lattice:
     if max(hexagonal, square) < 0.25:
         # Strips and small or torn sections: no spot has a whole cell, the densest pattern decides.
         return _from_angles(points, tree, pitch)
-    return Lattice("hexagonal" if hexagonal >= square else "square", _fine_pitch(points, tree, pitch))
+    return Lattice(
+        "hexagonal" if hexagonal >= square else "square", _fine_pitch(points, tree, pitch)
+    )
 
 
 def _fine_pitch(points: NDArray[np.float64], tree: cKDTree, pitch: float) -> float:

@@ -23,9 +23,7 @@ def human(n_bytes: float) -> str:
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
 
 
-def densify(
-    matrix: sp.spmatrix | NDArray[Any], *, what: str, budget: int = DENSE_BUDGET
-) -> NDArray[np.float32]:
+def densify(matrix: Any, *, what: str, budget: int = DENSE_BUDGET) -> NDArray[np.float32]:
     """A dense float32 copy of ``matrix``, refused above ``budget`` bytes.
 
     Parameters

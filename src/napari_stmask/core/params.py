@@ -79,22 +79,26 @@ class Params(BaseModel):
                     f"there is no parameter '{name}'", f"use one of: {known}"
                 ) from None
             text = first["msg"][0].lower() + first["msg"][1:]
-            raise ParameterError(f"{name} = {first['input']!r}: {text}", _allowed(cls, name)) from None
+            raise ParameterError(
+                f"{name} = {first['input']!r}: {text}", _allowed(cls, name)
+            ) from None
 
 
 class DomainParams(Params):
     """What every method that ends in tissue domains shares."""
 
-    n_domains: int = Field(7, ge=1, le=100, title="Domains", description="Number of tissue domains to find.")
+    n_domains: int = Field(
+        7, ge=1, le=100, title="Domains", description="Number of tissue domains to find."
+    )
     auto_domains: bool = Field(
         False,
         title="Choose number automatically",
-        description="Choose the number of domains (2 to 15) by how reproducible and separate they are.",
+        description="Choose the number (2 to 15) whose domains are most reproducible and separate.",
     )
     clustering: Clustering = Field(
         "mixture",
         title="Clustering",
-        description="How the embedding is split: Gaussian mixture with one shared covariance, k-means or Leiden.",
+        description="How the embedding is split: Gaussian mixture, k-means or Leiden.",
     )
     smooth_labels: bool = Field(
         False, title="Smooth labels", description="Remove single odd spots inside a domain."

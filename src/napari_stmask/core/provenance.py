@@ -85,7 +85,12 @@ def as_python(method: str, source: str | None, params: Params, *, key: str | Non
 
 
 def as_command(
-    method: str, source: str | None, params: Params, *, out: str = "result.h5ad"
+    method: str,
+    source: str | None,
+    params: Params,
+    *,
+    key: str | None = None,
+    out: str = "result.h5ad",
 ) -> str:
     """The command line that repeats the run."""
     parts = ["napari-stmask", "run", method, source or "PATH", "--preset", "defaults"]
@@ -95,6 +100,8 @@ def as_command(
             parts.append(flag if value else "--no-" + name.replace("_", "-"))
         else:
             parts += [flag, str(value)]
+    if key and key != method:
+        parts += ["--key", key]
     return shlex.join([*parts, "--out", out])
 
 

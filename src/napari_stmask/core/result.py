@@ -13,6 +13,8 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 
+from .params import DomainParams
+
 __all__ = ["UNASSIGNED_COLOUR", "Domains", "Fit", "Result"]
 
 UNASSIGNED_COLOUR = "#9E9E9E"
@@ -62,12 +64,14 @@ class Fit:
         Gene-space answers: name -> (n_spots, n_genes) CSR float32 in the order of ``var``.
     var
         Gene-wise answers: name -> (n_genes,) array.
+    params
+        The parameters that were really used: of a saved model, those of its training.
     history
         Loss curves: term -> (n_epochs,) list.
     details
         JSON-able facts (epochs run, genes used, explained variance ...).
     state
-        Named tensors or arrays from which `Method.restore` rebuilds the trained model.
+        What `Method.save_model` writes.
     """
 
     embedding: NDArray[np.float32]
@@ -75,6 +79,7 @@ class Fit:
     graph: sp.csr_matrix | None = None
     layers: dict[str, sp.csr_matrix] = field(default_factory=dict)
     var: dict[str, NDArray[Any]] = field(default_factory=dict)
+    params: DomainParams | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     state: Any = None
@@ -125,7 +130,9 @@ class Result:
 
     def __repr__(self) -> str:
         n, width = self.embedding.shape
-        return f"Result('{self.key}': {n} spots, {self.domains.n_domains} domains, {width} dimensions)"
+        return (
+            f"Result('{self.key}': {n} spots, {self.domains.n_domains} domains, {width} dimensions)"
+        )
 
     def apply(self, adata: AnnData, rows: slice = slice(None)) -> None:
         """Write the answers for the spots ``rows`` onto ``adata`` under ``key``.
@@ -136,10 +143,10 @@ class Result:
         """
         key = self.key
         names = [str(i + 1) for i in range(len(self.colors))]
-        adata.obs[key] = pd.Categorical.from_codes(self.domains.codes[rows], names)
+        adata.obs[key] = _categories(self.domains.codes[rows], names)
         adata.obs[f"{key}_confidence"] = self.domains.confidence[rows].astype(np.float32)
         if self.refined is not None:
-            adata.obs[f"{key}_refined"] = pd.Categorical.from_codes(self.refined[rows], names)
+            adata.obs[f"{key}_refined"] = _categories(self.refined[rows], names)
             adata.uns[f"{key}_refined_colors"] = list(self.colors)
         adata.uns[f"{key}_colors"] = list(self.colors)
         adata.obsm[f"X_{key}"] = np.asarray(self.embedding[rows], dtype=np.float32)
@@ -151,6 +158,11 @@ class Result:
             adata.var[f"{key}_{name}"] = values
         # Assigned as a new dictionary, so that a copy of the AnnData never shares it.
         adata.uns["stmask"] = {**adata.uns.get("stmask", {}), key: record_text(self.record)}
+
+
+def _categories(codes: NDArray[np.intp], names: list[str]) -> pd.Categorical:
+    """Negative codes become missing values."""
+    return pd.Categorical.from_codes(codes.tolist(), categories=names)  # type: ignore[call-overload, no-any-return]
 
 
 def record_text(record: Mapping[str, Any]) -> str:

@@ -118,7 +118,9 @@ class Section:
             )
         for value, what in ((self.um_per_px, "um_per_px"), (self.spot_diameter, "spot_diameter")):
             if value is not None and not (np.isfinite(value) and value > 0):
-                raise DataError(f"{self.where}: {what} is {value}", "give a positive number or None")
+                raise DataError(
+                    f"{self.where}: {what} is {value}", "give a positive number or None"
+                )
         for names, what in ((self.adata.obs_names, "spots"), (self.adata.var_names, "genes")):
             if not names.is_unique:
                 twice = names[names.duplicated()][0]

@@ -6,7 +6,7 @@ log-transformed in place on the selection, and z-scored implicitly inside the PC
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +23,7 @@ __all__ = [
     "log_normalise",
     "min_cells_for",
     "pca_scores",
+    "scaled",
     "select_genes",
     "standardise",
 ]
@@ -41,14 +42,15 @@ class Expression:
         (n_spots, n_selected) float32 CSR, non-negative, not centred.
     genes
         (n_selected,) positions of the genes in the section's ``var``.
-    mean, sd
-        (n_selected,) float32 moments that ``standardise`` used; None before it.
+    sd, ceiling
+        (n_selected,) float32 divisor and largest value after division (infinite without
+        clipping) that ``standardise`` used; None before it.
     """
 
     matrix: sp.csr_matrix
     genes: NDArray[np.intp]
-    mean: Float | None = None
     sd: Float | None = None
+    ceiling: Float | None = None
 
 
 def min_cells_for(n_spots: int) -> int:
@@ -126,7 +128,7 @@ def select_genes(
     else:
         table.X = log_normalise(table.X, np.asarray(table.X.sum(axis=1)).ravel())
         sc.pp.highly_variable_genes(table, flavor=flavor, n_top_genes=n_top)
-    return kept[table.var["highly_variable"].to_numpy()]
+    return np.asarray(kept[table.var["highly_variable"].to_numpy()])
 
 
 def standardise(
@@ -142,19 +144,23 @@ def standardise(
     Expression
         ``matrix`` holds ``min(x / sd, clip + mean / sd)``, still sparse and not centred.
     """
-    x = sp.csr_matrix(expression.matrix, dtype=np.float32, copy=True)
+    x = expression.matrix
     n = x.shape[0]
     mean, variance = (m.astype(np.float64) for m in mean_variance_axis(x, axis=0))
     sd = np.sqrt(variance * n / max(n - 1, 1))
     sd[sd < 1e-8] = 1.0
     divisor = sd if scale else np.ones_like(sd)
-    x.data /= divisor.astype(np.float32)[x.indices]
-    if clip is not None:
-        ceiling = (clip * sd / divisor + mean / divisor).astype(np.float32)
-        np.minimum(x.data, ceiling[x.indices], out=x.data)
-    return replace(
-        expression, matrix=x, mean=mean.astype(np.float32), sd=divisor.astype(np.float32)
-    )
+    ceiling = np.full_like(sd, np.inf) if clip is None else (clip * sd + mean) / divisor
+    moments = divisor.astype(np.float32), ceiling.astype(np.float32)
+    return Expression(scaled(x, *moments), expression.genes, *moments)
+
+
+def scaled(matrix: sp.csr_matrix, sd: Float, ceiling: Float) -> sp.csr_matrix:
+    """``min(x / sd, ceiling)`` gene by gene, on a copy."""
+    out = sp.csr_matrix(matrix, dtype=np.float32, copy=True)
+    out.data /= sd[out.indices]
+    np.minimum(out.data, ceiling[out.indices], out=out.data)
+    return out
 
 
 def pca_scores(matrix: sp.csr_matrix, n_comps: int, *, seed: int) -> tuple[Float, PCA]:

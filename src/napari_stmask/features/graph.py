@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from ..core.errors import ParameterError
 
-__all__ = ["knn_graph", "normalised_adjacency", "radius_graph", "undirected_edges"]
+__all__ = ["knn_graph", "nearest", "normalised_adjacency", "radius_graph", "undirected_edges"]
 
 Coords = NDArray[np.floating[Any]]
 
@@ -52,19 +52,37 @@ def knn_graph(coords: Coords, k: int) -> sp.csr_matrix:
     ParameterError
         If ``k`` is below 1.
     """
-    if k < 1:
-        raise ParameterError(f"neighbours is {k}", "use a whole number of at least 1")
     n = len(coords)
     if n < 2:
         return sp.csr_matrix((n, n), dtype=np.float32)
+    pairs = nearest(coords, k)
+    return _from_pairs(pairs.row, pairs.col, n)
+
+
+def nearest(coords: Coords, k: int) -> sp.coo_matrix:
+    """The ``k`` nearest other spots of each spot and all that are as near as the k-th.
+
+    Returns
+    -------
+    scipy.sparse.coo_matrix
+        (n_spots, n_spots) distances; directed, no spot is its own neighbour.
+
+    Raises
+    ------
+    ParameterError
+        If ``k`` is below 1.
+    """
+    if k < 1:
+        raise ParameterError(f"neighbours is {k}", "use a whole number of at least 1")
+    n = len(coords)
     k = min(k, n - 1)
     # A dozen extra candidates are enough to see every tie of a square or hexagonal lattice.
     width = min(n, k + 1 + 12)
     distance, index = cKDTree(coords).query(coords, k=width)
     reach = distance[:, k] * (1 + 1e-6)  # column 0 is the spot itself (or its double)
-    near = distance <= reach[:, None]
     row = np.repeat(np.arange(n), width).reshape(n, width)
-    return _from_pairs(row[near], index[near], n)
+    near = (distance <= reach[:, None]) & (index != row)
+    return sp.coo_matrix((distance[near], (row[near], index[near])), shape=(n, n))
 
 
 def radius_graph(coords: Coords, radius: float) -> sp.csr_matrix:

@@ -40,7 +40,9 @@ def get(name: str) -> Method:
     """
     paths = _paths()
     if name not in paths:
-        raise ParameterError(f"there is no method '{name}'", f"use one of: {', '.join(available())}")
+        raise ParameterError(
+            f"there is no method '{name}'", f"use one of: {', '.join(available())}"
+        )
     module, attribute = paths[name].split(":")
     method = getattr(import_module(module), attribute)()
     if not isinstance(method, Method):

@@ -169,7 +169,9 @@ def retry_smaller(
             return (yield from attempt(smaller))
         except torch.OutOfMemoryError:
             release(device)
-            yield Progress(0, 0, "training", message=f"Memory is short: tiles of {smaller // 2} spots.")
+            yield Progress(
+                0, 0, "training", message=f"Memory is short: tiles of {smaller // 2} spots."
+            )
         finally:
             release(device)
     raise ResourceError(

@@ -50,12 +50,14 @@ class SpotRaster:
     def pixels(self, coords: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
         """(n, 2) rows and columns of the pixels in which positions (x, y) lie."""
         found = np.floor((np.asarray(coords) - np.asarray(self.origin)) / self.step)
-        return found.astype(np.intp)[:, ::-1]
+        return np.asarray(found.astype(np.intp)[:, ::-1])
 
-    def labels(self, codes: NDArray[np.integer[Any]]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    def labels(self, codes: NDArray[np.integer[Any]]) -> NDArray[np.unsignedinteger[Any]]:
         """(rows, columns) map of ``codes + 1``; 0 outside and where the code is negative."""
         top = int(codes.max(initial=-1)) + 1
-        kind = np.uint8 if top <= np.iinfo(np.uint8).max else np.uint16
+        kind: type[np.unsignedinteger[Any]] = (
+            np.uint8 if top <= np.iinfo(np.uint8).max else np.uint16
+        )
         # The last entry of the table is hit by the index -1.
         table = np.zeros(len(codes) + 1, dtype=kind)
         table[:-1] = np.maximum(codes, -1) + 1
@@ -74,7 +76,7 @@ class SpotRaster:
         table = np.zeros((len(colors) + 1, 4), dtype=np.uint8)
         table[1:, 3] = 255
         table[1:, : colors.shape[1]] = np.rint(np.asarray(colors) * 255)
-        return table[self.labels(codes)]
+        return np.asarray(table[self.labels(codes)])
 
 
 def rasterise(

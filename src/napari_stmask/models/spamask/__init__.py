@@ -1,0 +1,1 @@
+"""SpaMask: domains by a dual-masking graph autoencoder."""

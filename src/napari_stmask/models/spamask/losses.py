@@ -99,9 +99,7 @@ class DualMaskObjective:
         latent = net.encode(self.adjacency, self._masked_input(net, hidden))
         return net.decode(self.adjacency, latent, hidden)
 
-    def _link_loss(
-        self, net: SpaMaskNet, rng: np.random.Generator
-    ) -> Tensor:
+    def _link_loss(self, net: SpaMaskNet, rng: np.random.Generator) -> Tensor:
         hidden = self.masker.mask(self.params.edge_mask_rate, rng)
         kept = torch_csr(self.masker.adjacency_without(hidden), self.device)
         latent = net.encode(kept, kept @ self.x)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...core.errors import ParameterError
+from ...core.params import DomainParams
 from ...core.progress import Progress, Steps
 from ...core.result import Fit
 from ...core.section import Section
@@ -35,14 +36,15 @@ _HELD_OUT = 0.05
 
 
 class SpaMask:
-    """Tissue domains by a dual-masking graph autoencoder (Fang et al., 2025)."""
+    """Tissue domains by a dual-masking graph autoencoder (Min, Fang et al., 2025)."""
 
     name: ClassVar[str] = "spamask"
     title: ClassVar[str] = "SpaMask"
     summary: ClassVar[str] = "Domains from expression and position by hiding spots and links."
     reference: ClassVar[str] = (
-        "Fang D. et al. SpaMask: Dual masking graph autoencoder with contrastive learning for "
-        "spatial transcriptomics. PLOS Computational Biology 21(4), e1012881 (2025)"
+        "Min W., Fang D., Chen J., Zhang S. SpaMask: Dual masking graph autoencoder with "
+        "contrastive learning for spatial transcriptomics. "
+        "PLOS Computational Biology 21(4), e1012881 (2025)"
     )
     doi: ClassVar[str] = "10.1371/journal.pcbi.1012881"
     tasks: ClassVar[tuple[str, ...]] = ("domains", "denoise")
@@ -98,9 +100,9 @@ class SpaMask:
         section = _only(sections)
         state = SpaMaskState.load(model)
         yield Progress(0, 1, "preparing", message="Reading the model.")
-        settings = state.params.model_copy(
-            update={"denoise": params.denoise, "device": params.device, "threads": params.threads}
-        )
+        # The network is the model's; how its answer is split and where it runs is the caller's.
+        asked = params.model_dump(include={*DomainParams.model_fields, "denoise"})
+        settings = state.params.model_copy(update=asked)
         run = _Training(section, state.prepare(section), settings, choose_device(params.device))
         with cpu_threads(params.threads):
             for net in state.nets:
@@ -157,19 +159,29 @@ class _Training:
         rng = np.random.default_rng([p.seed, i])
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         net = SpaMaskNet(
-            self.prepared.x.shape[1], p.hidden, p.latent, generator=generator, dropout=p.link_dropout
+            self.prepared.x.shape[1],
+            p.hidden,
+            p.latent,
+            generator=generator,
+            dropout=p.link_dropout,
         ).to(self.device)
         held_out = np.sort(rng.permutation(n)[: int(_HELD_OUT * n) if p.patience else 0])
         tiles = [
             DualMaskObjective(
-                self.prepared.x, self.graph, self.adjacency, tile, p, held_out=held_out, device=self.device
+                self.prepared.x,
+                self.graph,
+                self.adjacency,
+                tile,
+                p,
+                held_out=held_out,
+                device=self.device,
             )
             for tile in split_into_tiles(
                 self.section.coords, self.graph, size=tile_spots, hops=_HALO
             )
         ]
 
-        def batches(epoch: int) -> Iterator[DualMaskObjective]:
+        def batches(_: int) -> Iterator[DualMaskObjective]:
             return (tiles[j] for j in rng.permutation(len(tiles)))
 
         def monitor() -> float:
@@ -198,9 +210,10 @@ class _Training:
             graph=self.graph,
             layers={"denoised": denoised[0]} if denoised else {},
             var={"denoised": denoised[1]} if denoised else {},
+            params=self.params,
             history=self.history,
             details={
-                "n_genes": int(len(self.prepared.genes)),
+                "n_genes": len(self.prepared.genes),
                 "n_inputs": int(self.prepared.x.shape[1]),
                 "n_links": int(self.graph.nnz // 2),
                 "device": str(self.device),

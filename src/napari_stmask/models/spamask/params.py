@@ -11,7 +11,7 @@ from ...core.params import DomainParams
 
 __all__ = ["SpaMaskParams"]
 
-_ADVANCED = {"advanced": True}
+_ADVANCED: dict[str, Any] = {"advanced": True}
 
 
 class SpaMaskParams(DomainParams):
@@ -48,7 +48,7 @@ class SpaMaskParams(DomainParams):
         ge=0,
         le=10,
         title="Weight of the spot itself",
-        description="How much a spot's own expression counts beside the embedding; for small sections.",
+        description="How much a spot's own expression counts beside the embedding.",
         json_schema_extra=_ADVANCED,
     )
     features: Literal["pca", "hvg"] = Field(
@@ -68,7 +68,7 @@ class SpaMaskParams(DomainParams):
     log_transform: bool = Field(
         True,
         title="Log-transform",
-        description="log1p of 10,000 molecules per spot; off takes molecules per million as published.",
+        description="log1p of 10,000 counts per spot; off: per million, no log, as published.",
         json_schema_extra=_ADVANCED,
     )
     scale_genes: bool = Field(
@@ -104,7 +104,7 @@ class SpaMaskParams(DomainParams):
     mask_mode: Literal["replace", "zero", "released"] = Field(
         "replace",
         title="Mask mode",
-        description="How spots are hidden: learned token, zeros, or token added as in the released code.",
+        description="Hidden spots become a learned token or zeros, or gain a token (as released).",
         json_schema_extra=_ADVANCED,
     )
     link_weight: float = Field(
@@ -149,7 +149,7 @@ class SpaMaskParams(DomainParams):
     )
     learning_rate: float = Field(
         1e-3,
-        gt=0,
+        ge=1e-6,
         le=0.1,
         title="Learning rate",
         description="Step size of Adam.",
@@ -176,11 +176,11 @@ class SpaMaskParams(DomainParams):
         ge=0,
         le=1000,
         title="Patience",
-        description="Stop after this many epochs without progress on held-out spots; 0 never stops early.",
+        description="Stop after so many epochs without progress on held-out spots; 0 never does.",
         json_schema_extra=_ADVANCED,
     )
     scored_pairs: int = Field(
-        8192,
+        4096,
         ge=64,
         le=10_000_000,
         title="Scored pairs",
@@ -200,7 +200,8 @@ class SpaMaskParams(DomainParams):
         "visium": {},
         "st": {
             "neighbours": 4,
-            "epochs": 30,
+            "epochs": 60,
+            "replicates": 15,
             "n_pcs_in": 10,
             "scale_genes": False,
             "own_weight": 1.0,

@@ -41,8 +41,8 @@ class Prepared:
         (n_spots, d) float32.
     genes
         (n_selected,) positions of the selected genes in ``var``.
-    scale
-        (n_selected,) float32 by which the genes were divided.
+    scale, ceiling
+        (n_selected,) float32 by which the genes were divided, and the largest value then kept.
     components, centre
         (d, n_selected) and (n_selected,) float32 of the PCA; None where genes go in directly.
     """
@@ -50,6 +50,7 @@ class Prepared:
     x: NDArray[np.float32]
     genes: NDArray[np.intp]
     scale: NDArray[np.float32]
+    ceiling: NDArray[np.float32]
     components: NDArray[np.float32] | None
     centre: NDArray[np.float32] | None
 
@@ -58,12 +59,10 @@ class Prepared:
         out = rows
         if self.components is not None and self.centre is not None:
             out = rows @ self.components + self.centre
-        return np.maximum(out * self.scale, 0).astype(np.float32)
+        return np.asarray(np.maximum(out * self.scale, 0), dtype=np.float32)
 
 
-def normalised(
-    section: Section, genes: NDArray[np.intp], params: SpaMaskParams
-) -> sp.csr_matrix:
+def normalised(section: Section, genes: NDArray[np.intp], params: SpaMaskParams) -> sp.csr_matrix:
     """(n_spots, n_selected) normalised values of ``genes``, library size over all genes."""
     counts = section.counts()
     totals = np.asarray(counts.sum(axis=1)).ravel()
@@ -94,13 +93,14 @@ def prepare(section: Section, params: SpaMaskParams) -> Steps[Prepared]:
         expression, clip=_CLIP if params.log_transform else None, scale=params.scale_genes
     )
     assert expression.sd is not None
+    assert expression.ceiling is not None
     yield Progress(2, 3, "preparing", message="Projecting.")
     if params.features == "hvg":
         x = densify(expression.matrix, what="the table of variable genes")
-        return Prepared(x, genes, expression.sd, None, None)
+        return Prepared(x, genes, expression.sd, expression.ceiling, None, None)
     scores, pca = pca_scores(expression.matrix, params.n_pcs_in, seed=params.seed)
     yield Progress(3, 3, "preparing")
-    return Prepared(scores, genes, expression.sd, *_loadings(pca))
+    return Prepared(scores, genes, expression.sd, expression.ceiling, *_loadings(pca))
 
 
 def _loadings(pca: PCA) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

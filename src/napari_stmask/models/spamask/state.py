@@ -17,7 +17,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ...core.errors import DataError, FileFormatError, MissingFileError
+from ...core.memory import densify
 from ...core.section import Section
+from ...features.expression import scaled
 from .model import SpaMaskNet
 from .params import SpaMaskParams
 from .prepare import Prepared, normalised
@@ -37,7 +39,7 @@ class SpaMaskState:
         Settings of the training.
     gene_names
         Selected genes, in the order of the input.
-    scale, components, centre
+    scale, ceiling, components, centre
         As in `Prepared`.
     nets
         One network per replicate, in evaluation mode.
@@ -46,6 +48,7 @@ class SpaMaskState:
     params: SpaMaskParams
     gene_names: tuple[str, ...]
     scale: NDArray[np.float32]
+    ceiling: NDArray[np.float32]
     components: NDArray[np.float32] | None
     centre: NDArray[np.float32] | None
     nets: tuple[SpaMaskNet, ...]
@@ -57,7 +60,13 @@ class SpaMaskState:
         """The state of a finished training."""
         names = tuple(map(str, section.adata.var_names[prepared.genes]))
         return cls(
-            params, names, prepared.scale, prepared.components, prepared.centre, tuple(nets)
+            params,
+            names,
+            prepared.scale,
+            prepared.ceiling,
+            prepared.components,
+            prepared.centre,
+            tuple(nets),
         )
 
     def prepare(self, section: Section) -> Prepared:
@@ -72,25 +81,20 @@ class SpaMaskState:
         missing = int((genes < 0).sum())
         if missing:
             raise DataError(
-                f"{section.where}: {missing} of the model's {len(genes)} genes are not in the matrix",
+                f"{section.where}: {missing} of the model's {len(genes)} genes are missing",
                 "give a section measured with the same gene names, or train a new model",
             )
-        values = normalised(section, genes, self.params)
+        values = scaled(normalised(section, genes, self.params), self.scale, self.ceiling)
         if self.components is None or self.centre is None:
-            from ...core.memory import densify
-
-            x = densify(values, what="the table of variable genes") / self.scale
+            x = densify(values, what="the table of variable genes")
         else:
-            # (v / s - c) C^T without densifying v.
-            weights = (self.components / self.scale).T
-            x = values @ weights - self.components @ self.centre
-        return Prepared(
-            np.asarray(x, np.float32), genes, self.scale, self.components, self.centre
-        )
+            # (v - c) C^T without densifying v.
+            x = np.asarray(values @ self.components.T - self.components @ self.centre, np.float32)
+        return Prepared(x, genes, self.scale, self.ceiling, self.components, self.centre)
 
     def save(self, path: str | Path) -> None:
         """Write the state to ``path`` (safetensors)."""
-        tensors = {"scale": torch.from_numpy(self.scale)}
+        tensors = {name: torch.from_numpy(getattr(self, name)) for name in ("scale", "ceiling")}
         if self.components is not None and self.centre is not None:
             tensors["components"] = torch.from_numpy(np.ascontiguousarray(self.components))
             tensors["centre"] = torch.from_numpy(self.centre)
@@ -127,9 +131,7 @@ class SpaMaskState:
                 raise ValueError("format")
             params = SpaMaskParams.model_validate_json(meta["params"])
             genes = tuple(json.loads(meta["genes"]))
-            nets = tuple(
-                _net_from(tensors, f"net{i}.", params) for i in range(int(meta["nets"]))
-            )
+            nets = tuple(_net_from(tensors, f"net{i}.", params) for i in range(int(meta["nets"])))
         except (SafetensorError, ValueError, KeyError, RuntimeError, OSError) as error:
             raise FileFormatError(
                 f"{path} is not a SpaMask model saved by this version",
@@ -141,15 +143,14 @@ class SpaMaskState:
             params,
             genes,
             tensors["scale"].numpy(),
+            tensors["ceiling"].numpy(),
             None if components is None else components.numpy(),
             None if centre is None else centre.numpy(),
             nets,
         )
 
 
-def _net_from(
-    tensors: dict[str, torch.Tensor], prefix: str, params: SpaMaskParams
-) -> SpaMaskNet:
+def _net_from(tensors: dict[str, torch.Tensor], prefix: str, params: SpaMaskParams) -> SpaMaskNet:
     own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     d, hidden = own["w1"].shape
     net = SpaMaskNet(

@@ -1,0 +1,54 @@
+"""What napari's menus and command palette call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import napari
+
+__all__ = ["open_dock"]
+
+PLUGIN = "napari-stmask"
+DOCKS = {
+    "Open tissue": ("open_tissue", "OpenTissue"),
+    "Find domains": ("find_domains", "FindDomains"),
+    "Domains": ("legend", "DomainsDock"),
+}
+
+
+def open_dock(viewer: napari.viewer.Viewer, name: str) -> Any:
+    """Open a dock of this package, or bring the open one to the front; returns its page."""
+    title = f"{name} ({PLUGIN})"
+    present = viewer.window.dock_widgets
+    for known in (title, name):
+        if known in present:
+            page = present[known]
+            _raise(page)
+            return page
+    # As a tab beside our other docks: three pages on top of each other would be cut short.
+    tabify = any(f"{other} ({PLUGIN})" in present or other in present for other in DOCKS)
+    try:
+        _, page = viewer.window.add_plugin_dock_widget(PLUGIN, name, tabify=tabify)
+    except (KeyError, ValueError):
+        # A checkout that is not installed: napari does not know the manifest.
+        page = _make(name)(viewer)
+        viewer.window.add_dock_widget(page, name=name, area="right", tabify=tabify)
+    _raise(page)
+    return page
+
+
+def _make(name: str) -> Any:
+    from importlib import import_module
+
+    module, attribute = DOCKS[name]
+    return getattr(import_module(f".{module}", __package__), attribute)
+
+
+def _raise(page: Any) -> None:
+    dock = page.parent()
+    while dock is not None and not hasattr(dock, "toggleViewAction"):
+        dock = dock.parent()
+    if dock is not None:
+        dock.show()
+        dock.raise_()

@@ -1,0 +1,326 @@
+"""The dock *Find domains*: method, parameters, estimate, run."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+)
+
+from ..core.memory import human
+from ..core.params import DomainParams
+from ..core.provenance import as_command, as_python
+from ..models import available, params_of
+from . import settings
+from .background import Background
+from .estimate import duration, facts
+from .form import ParamsForm
+from .guard import Failure, slot
+from .method_card import MethodCard
+from .model import TITLES
+from .parts import MessageStrip, Page, SectionCombo, copy_text, narrow_combo, plain_label
+from .run_card import RunCard
+from .runner import Job
+from .session import session_of
+
+if TYPE_CHECKING:
+    import napari
+
+__all__ = ["FindDomains"]
+
+_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_PRESET_TITLES = {
+    "recommended": "Recommended",
+    "visium": "Visium",
+    "st": "Spatial Transcriptomics (ST)",
+    "stereoseq": "Bins (Stereo-seq, Visium HD)",
+    "imaging": "Imaging-based",
+    "paper": "As published",
+}
+
+
+class FindDomains(Page):
+    """Chooses parameters and starts runs on the selected section."""
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.session = session_of(napari_viewer)
+        self.form: ParamsForm | None = None
+        self._facts: dict[str, Any] = {}
+        self._filled: dict[str, Any] = {}
+        self._obstacle = ""
+        self._build()
+        self._estimator = Background(self)
+        self._estimator.done.connect(self._on_estimate)
+        self._estimator.failed.connect(self._on_estimate_failed)
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.setInterval(400)
+        self._later.timeout.connect(self._estimate)
+        self.session.section_selected.connect(self._on_section)
+        self.session.section_changed.connect(self._check)
+        runner = self.session.runner
+        runner.started.connect(self._check)
+        runner.ended.connect(self._on_run_ended)
+        self.methods.currentIndexChanged.connect(self._on_method)
+        self._on_method()
+
+    def _build(self) -> None:
+        self.combo = SectionCombo(self.session)
+        self.methods = narrow_combo(QComboBox())
+        self.methods.setAccessibleName("Method")
+        self.methods.setToolTip("Method that finds the domains.")
+        for name in available():
+            self.methods.addItem(TITLES.get(name, name), name)
+        top = QFormLayout()
+        top.setSpacing(6)
+        top.addRow("Section", self.combo)
+        top.addRow("Method", self.methods)
+        self.body.addLayout(top)
+        self.about = MethodCard()
+        self.body.addWidget(self.about)
+        self._build_choices()
+        self._form_place = QVBoxLayout()
+        self.body.addLayout(self._form_place)
+        self._build_actions()
+        self.strip = MessageStrip()
+        self.body.addWidget(self.strip)
+        self.card = RunCard(self.session.runner)
+        self.body.addWidget(self.card)
+        self.body.addStretch(1)
+
+    def _build_choices(self) -> None:
+        """Preset and name of the result."""
+        self.presets = narrow_combo(QComboBox())
+        self.presets.setAccessibleName("Preset")
+        self.presets.setToolTip("Fills all fields; edit them afterwards as you like.")
+        self.presets.activated.connect(self._on_preset)
+        self.key = QLineEdit()
+        self.key.setAccessibleName("Result name")
+        self.key.setToolTip(
+            "Column of obs that receives the domains; a result of the same name is replaced."
+        )
+        self.key.textChanged.connect(self._check)
+        form = QFormLayout()
+        form.setSpacing(6)
+        form.addRow("Preset", self.presets)
+        form.addRow("Result name", self.key)
+        self.body.addLayout(form)
+
+    def _build_actions(self) -> None:
+        """Estimate, Run, and the run as text."""
+        self.cost = plain_label()
+        self.cost.setAccessibleName("Estimated time and memory")
+        self.body.addWidget(self.cost)
+        self.run = QPushButton("Find domains")
+        self.run.setObjectName("stmask_run")
+        self.run.clicked.connect(self.start)
+        self.python = QPushButton("Copy as Python")
+        self.python.setToolTip("Put a script that makes this run on the clipboard.")
+        self.python.clicked.connect(self._on_python)
+        self.command = QPushButton("Copy as command")
+        self.command.setToolTip("Put the command line that makes this run on the clipboard.")
+        self.command.clicked.connect(self._on_command)
+        self.body.addWidget(self.run)
+        row = QHBoxLayout()
+        row.addWidget(self.python)
+        row.addWidget(self.command)
+        self.body.addLayout(row)
+
+    @property
+    def method(self) -> str:
+        """Name of the chosen method."""
+        return str(self.methods.currentData())
+
+    def params(self) -> DomainParams:
+        """Parameters as they stand in the form.
+
+        Raises
+        ------
+        ParameterError
+            If a field is out of bounds.
+        """
+        assert self.form is not None
+        found = self.form.params()
+        assert isinstance(found, DomainParams)
+        return found
+
+    def show_failure(self, failure: Failure) -> None:
+        """Show what went wrong."""
+        self.strip.show_failure(failure)
+
+    @slot
+    def start(self) -> None:
+        """Run on the selected section, now or after the runs that wait."""
+        item = self.session.selected
+        if item is None or not self._check():
+            return
+        self.strip.clear()
+        title = TITLES.get(self.method, self.method)
+        job = Job(
+            section_id=item.id,
+            label=item.label,
+            section=item.section,
+            method=self.method,
+            title=title,
+            params=self.params(),
+            key=self.key.text().strip(),
+        )
+        self.session.runner.submit(job)
+        QTimer.singleShot(0, self._show_card)
+
+    @slot
+    def _show_card(self) -> None:
+        self.scroller.ensureWidgetVisible(self.card)
+
+    @slot
+    def _on_method(self) -> None:
+        model = params_of(self.method)
+        if self.form is not None:
+            self.form.setParent(None)
+            self.form.deleteLater()
+        self.form = ParamsForm(model)
+        self.form.changed.connect(self._on_edit)
+        self._form_place.addWidget(self.form)
+        self.presets.clear()
+        for name in ("recommended", *model.PRESETS):
+            self.presets.addItem(_PRESET_TITLES.get(name, name.capitalize()), name)
+        self.key.setText(self.method)
+        self.about.show_method(self.method, self._facts.get(self.method))
+        self._fill()
+
+    @slot
+    def _on_section(self) -> None:
+        self._obstacle = ""
+        assert self.form is not None
+        if self.form.values() == self._filled:
+            self._fill()
+        else:
+            # The user's own values stay.
+            self._check()
+
+    @slot
+    def _on_preset(self) -> None:
+        self._fill()
+
+    def _fill(self) -> None:
+        """Fill the form from the preset and the plugin's settings."""
+        assert self.form is not None
+        item = self.session.selected
+        platform = item.section.platform if item else "unknown"
+        values = self.form.model.preset_values(str(self.presets.currentData()), platform)
+        known = set(self.form.fields)
+        chosen = {k: v for k, v in settings.compute().items() if k in known}
+        self.form.reset(chosen | values)
+        self._filled = self.form.values()
+        self._check()
+
+    @slot
+    def _on_edit(self) -> None:
+        self._obstacle = ""
+        self._check()
+
+    def _reason(self) -> str:
+        """Why a run cannot start; empty where it can."""
+        item = self.session.selected
+        if item is None:
+            return "No section is open: open one in the dock Open tissue."
+        if self.form is None or self.form.problem:
+            return self.form.problem if self.form else ""
+        key = self.key.text().strip()
+        if not _KEY.fullmatch(key):
+            return "Result name: use letters, digits and underscores, a letter first."
+        if key in item.section.adata.obs and key not in item.domains:
+            return f"Result name: obs has a column '{key}' that is not a result; choose another."
+        return self._obstacle
+
+    def _conflict(self) -> str:
+        """What the fields ask that the selected section cannot give."""
+        item = self.session.selected
+        assert self.form is not None
+        wanted = self.form.values()
+        if item is None or wanted.get("auto_domains"):
+            return ""
+        if wanted.get("n_domains", 1) > item.section.n_spots:
+            return f"Domains: the section has {item.section.n_spots} spots only."
+        return ""
+
+    @slot
+    def _check(self) -> bool:
+        """Enable Run, or say why not; estimate a little later."""
+        assert self.form is not None
+        self.form.check(self._conflict())
+        reason = self._reason()
+        ready = not reason
+        busy = self.session.runner.current is not None
+        self.run.setText("Find domains" if not busy else "Add to the queue")
+        self.run.setEnabled(ready)
+        self.run.setToolTip(reason or "Run the method on the section; the window stays usable.")
+        for button in (self.python, self.command):
+            button.setEnabled(ready)
+            button.setToolTip(reason or "Put it on the clipboard.")
+        if ready:
+            self._later.start()
+        else:
+            self._later.stop()
+            self.cost.setText("" if reason == self.form.problem else f"\u26a0 {reason}")
+        return ready
+
+    @slot
+    def _on_run_ended(self, job: Job) -> None:
+        self._check()
+        if job.state == "done":
+            from .commands import open_dock
+
+            open_dock(self.viewer, "Domains")
+
+    @slot
+    def _estimate(self) -> None:
+        item = self.session.selected
+        if item is None or self.session.runner.current is not None:
+            # While a run computes, an estimate would only compete with it.
+            return
+        self._estimator.start(facts, self.method, item.section, self.params())
+
+    @slot
+    def _on_estimate(self, found: dict[str, Any]) -> None:
+        self._facts[found["name"]] = found
+        self.about.show_method(self.method, self._facts.get(self.method))
+        need, free = human(found["peak_bytes"]), human(found["free_bytes"])
+        if found["peak_bytes"] > found["free_bytes"]:
+            self._obstacle = (
+                f"The run would take about {need} of memory, {free} are free: lower Tile size or "
+                "the widths, or close other programs."
+            )
+            self._check()
+            return
+        self.cost.setText(
+            f"Estimate: about {duration(found['seconds'])} on one core, "
+            f"{need} of memory on top of the data."
+        )
+
+    @slot
+    def _on_estimate_failed(self, failure: Failure) -> None:
+        self._obstacle = failure.text
+        self._check()
+
+    @slot
+    def _on_python(self) -> None:
+        copy_text(as_python(self.method, self._source(), self.params(), key=self.key.text()))
+
+    @slot
+    def _on_command(self) -> None:
+        copy_text(as_command(self.method, self._source(), self.params(), key=self.key.text()))
+
+    def _source(self) -> str | None:
+        item = self.session.selected
+        return item.section.source if item else None

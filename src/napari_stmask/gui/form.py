@@ -1,0 +1,234 @@
+"""A form for any parameter model, derived from its description."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QLabel,
+    QLineEdit,
+    QSizePolicy,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..core.errors import ParameterError
+from ..core.params import FieldInfo, Params, describe
+from .guard import slot
+from .parts import Fold, narrow_combo
+
+__all__ = ["ParamsForm"]
+
+
+class _Number(QDoubleSpinBox):
+    """A spin box that shows 0.001 as 0.001, whatever its precision."""
+
+    def textFromValue(self, value: float) -> str:
+        """Shortest text of the number."""
+        return self.locale().toString(value, "g", 10)
+
+
+class _NoWheel(QObject):
+    """Lets the page scroll instead of changing a value that the pointer happens to pass."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Swallow the wheel unless the field was clicked first."""
+        if event.type() == QEvent.Type.Wheel and not watched.hasFocus():
+            event.ignore()
+            return True
+        return False
+
+
+class ParamsForm(QWidget):
+    """Fields of one parameter model, advanced ones folded; ``changed`` on every edit."""
+
+    changed = Signal()
+
+    def __init__(self, model: type[Params], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.model = model
+        self.fields: dict[str, QWidget] = {}
+        self.problem: str = ""
+        self._infos = {info.name: info for info in describe(model)}
+        self._no_wheel = _NoWheel(self)
+        self._filling = False
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(6)
+        self._main, self._more = _form(), _form()
+        outer.addLayout(self._main)
+        for info in self._infos.values():
+            self._add(info)
+        inner = QWidget()
+        inner.setLayout(self._more)
+        self.fold = Fold("Advanced", inner)
+        self.fold.setVisible(self._more.rowCount() > 0)
+        outer.addWidget(self.fold)
+        self.note = QLabel()
+        self.note.setTextFormat(Qt.TextFormat.PlainText)
+        self.note.setWordWrap(True)
+        self.note.setObjectName("stmask_problem")
+        self.note.hide()
+        outer.addWidget(self.note)
+
+    def values(self) -> dict[str, Any]:
+        """What the fields hold, by name."""
+        return {name: _read(widget) for name, widget in self.fields.items()}
+
+    def set_values(self, values: Mapping[str, Any]) -> None:
+        """Fill fields; those that are not named keep what they hold."""
+        self._filling = True
+        try:
+            for name, value in values.items():
+                _write(self.fields[name], value)
+        finally:
+            self._filling = False
+        self._on_edit()
+
+    def reset(self, values: Mapping[str, Any]) -> None:
+        """Fill all fields: ``values`` on top of the defaults."""
+        self.set_values({n: i.default for n, i in self._infos.items()} | dict(values))
+
+    def params(self) -> Params:
+        """The validated parameters.
+
+        Raises
+        ------
+        ParameterError
+            On the first field that is out of bounds.
+        """
+        return self.model.checked(**self.values())
+
+    def check(self, extra: str = "") -> bool:
+        """Whether the fields are valid; the first problem, or ``extra``, is shown below them."""
+        try:
+            self.params()
+            self.problem = extra
+        except ParameterError as error:
+            name = error.problem.split(" = ")[0]
+            title = self._infos[name].title if name in self._infos else name
+            self.problem = f"{title}: {error.remedy}."
+        self.note.setText(f"\u26a0 {self.problem}" if self.problem else "")
+        self.note.setVisible(bool(self.problem))
+        return not self.problem
+
+    def _add(self, info: FieldInfo) -> None:
+        widget = _widget(info)
+        widget.setObjectName(f"stmask_param_{info.name}")
+        widget.setToolTip(_tooltip(info))
+        widget.setAccessibleName(info.title)
+        widget.setAccessibleDescription(info.description)
+        widget.installEventFilter(self._no_wheel)
+        if not isinstance(widget, QCheckBox):
+            widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.fields[info.name] = widget
+        _write(widget, info.default)
+        _connect(widget, self._on_edit)
+        layout = self._more if info.advanced else self._main
+        if isinstance(widget, QCheckBox):
+            widget.setText(info.title)
+            layout.addRow(widget)
+            return
+        label = QLabel(info.title)
+        label.setToolTip(widget.toolTip())
+        label.setBuddy(widget)
+        layout.addRow(label, widget)
+
+    @slot
+    def _on_edit(self) -> None:
+        if self._filling:
+            return
+        automatic, number = self.fields.get("auto_domains"), self.fields.get("n_domains")
+        if isinstance(automatic, QCheckBox) and number is not None:
+            number.setEnabled(not automatic.isChecked())
+        self.check()
+        self.changed.emit()
+
+
+def _form() -> QFormLayout:
+    layout = QFormLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(6)
+    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
+    return layout
+
+
+def _widget(info: FieldInfo) -> QWidget:
+    """The input for one field; bounds are those of the model."""
+    if info.kind == "bool":
+        return QCheckBox()
+    if info.kind == "choice":
+        combo = QComboBox()
+        combo.addItems(list(info.choices))
+        return narrow_combo(combo)
+    if info.kind == "int":
+        whole = QSpinBox()
+        whole.setRange(int(info.minimum or 0), int(min(info.maximum or 2**31 - 1, 2**31 - 1)))
+        return _narrow(whole)
+    if info.kind == "float":
+        number = _Number()
+        number.setDecimals(10)
+        number.setRange(
+            0.0 if info.minimum is None else info.minimum,
+            1e12 if info.maximum is None else info.maximum,
+        )
+        number.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
+        return _narrow(number)
+    return QLineEdit()
+
+
+def _narrow(widget: QWidget) -> QWidget:
+    """Free to shrink: the largest number that fits must not widen the dock."""
+    widget.setMinimumWidth(70)
+    widget.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return widget
+
+
+def _tooltip(info: FieldInfo) -> str:
+    text = info.description
+    if info.minimum is not None and info.maximum is not None:
+        text += f" From {info.minimum:g} to {info.maximum:g}."
+    default = {True: "on", False: "off"}.get(info.default) if info.kind == "bool" else info.default
+    return f"{text} Default: {default}."
+
+
+def _connect(widget: QWidget, receiver: Any) -> None:
+    if isinstance(widget, QCheckBox):
+        widget.toggled.connect(receiver)
+    elif isinstance(widget, QComboBox):
+        widget.currentIndexChanged.connect(receiver)
+    elif isinstance(widget, QLineEdit):
+        widget.textChanged.connect(receiver)
+    else:
+        widget.valueChanged.connect(receiver)
+
+
+def _read(widget: QWidget) -> Any:
+    if isinstance(widget, QCheckBox):
+        return widget.isChecked()
+    if isinstance(widget, QComboBox):
+        return widget.currentText()
+    if isinstance(widget, QLineEdit):
+        return widget.text() or None
+    return widget.value()
+
+
+def _write(widget: QWidget, value: Any) -> None:
+    if isinstance(widget, QCheckBox):
+        widget.setChecked(bool(value))
+    elif isinstance(widget, QComboBox):
+        widget.setCurrentIndex(max(0, widget.findText(str(value))))
+    elif isinstance(widget, QLineEdit):
+        widget.setText("" if value is None else str(value))
+    else:
+        widget.setValue(value)

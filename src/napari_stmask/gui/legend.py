@@ -1,0 +1,289 @@
+"""The dock *Domains*: legend that can be edited, scores beside baselines, export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QModelIndex, Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QColorDialog,
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QGridLayout,
+    QHeaderView,
+    QPushButton,
+    QTableView,
+)
+
+from ..core.errors import ParameterError
+from ..core.provenance import as_command, as_python
+from ..models import params_of
+from . import layers
+from .background import Background
+from .export import export
+from .guard import Failure, slot
+from .legend_model import COLOR, COUNT, NAME, SHARE, SHOWN, LegendModel
+from .parts import MessageStrip, Page, SectionCombo, copy_text, narrow_combo, plain_label
+from .scores_table import ScoresTable
+from .session import session_of
+
+if TYPE_CHECKING:
+    import napari
+
+__all__ = ["DomainsDock"]
+
+_EXPORTS = "Section with results (*.h5ad);;Table (*.csv);;Figure (*.png);;Figure (*.pdf)"
+_STYLES = ("Tiles", "Outlines", "Spots", "Tiles and spots")
+_ROW = 26
+
+
+class DomainsDock(Page):
+    """Legend, scores and export of the selected result."""
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.session = session_of(napari_viewer)
+        self._writer = Background(self)
+        self._writer.done.connect(self._on_written)
+        self._writer.failed.connect(self.show_failure)
+        self._build()
+        self.session.section_selected.connect(self.refresh)
+        self.session.domains_selected.connect(self.refresh)
+        self.session.domains_changed.connect(self.refresh)
+        self.refresh()
+
+    def _build(self) -> None:
+        self.empty = plain_label("No domains yet. Run a method in the dock Find domains.")
+        self.body.addWidget(self.empty)
+        form = QFormLayout()
+        form.setSpacing(6)
+        self.combo = SectionCombo(self.session)
+        self.results = narrow_combo(QComboBox())
+        self.results.setAccessibleName("Result")
+        self.results.setToolTip("Run whose domains are shown and edited.")
+        self.results.activated.connect(self._on_result)
+        self.drawn = narrow_combo(QComboBox())
+        self.drawn.addItems(_STYLES)
+        self.drawn.setAccessibleName("Shown as")
+        self.drawn.setToolTip("How the domains are drawn over the tissue.")
+        self.drawn.activated.connect(self._on_style)
+        form.addRow("Section", self.combo)
+        form.addRow("Result", self.results)
+        form.addRow("Shown as", self.drawn)
+        self.body.addLayout(form)
+        self._build_table()
+        self.strip = MessageStrip()
+        self.body.addWidget(self.strip)
+        self.scores = ScoresTable(self.session)
+        self.body.addWidget(self.scores)
+        grid = QGridLayout()
+        grid.setSpacing(6)
+        self.python = _button("Copy as Python", "Script that repeats the run.", self._on_python)
+        self.command = _button("Copy as command", "Command that repeats it.", self._on_command)
+        self.save = _button(
+            "Export…", "Write the section (.h5ad), a table (.csv) or a figure.", self._on_export
+        )
+        grid.addWidget(self.python, 0, 0)
+        grid.addWidget(self.command, 0, 1)
+        grid.addWidget(self.save, 1, 0, 1, 2)
+        self.body.addLayout(grid)
+        self.state = plain_label()
+        self.body.addWidget(self.state)
+        self.body.addStretch(1)
+
+    def _build_table(self) -> None:
+        self.model = LegendModel(self.session, self)
+        self.model.failed.connect(self.show_failure)
+        self.table = QTableView()
+        self.table.setModel(self.model)
+        self.table.setAccessibleName("Legend of the domains")
+        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.table.setShowGrid(False)
+        self.table.setWordWrap(False)
+        self.table.verticalHeader().hide()
+        self.table.verticalHeader().setDefaultSectionSize(_ROW)
+        header = self.table.horizontalHeader()
+        header.setMinimumSectionSize(30)
+        for column, width in ((COLOR, 42), (COUNT, 62), (SHARE, 54), (SHOWN, 48)):
+            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+            header.resizeSection(column, width)
+        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
+        self.table.doubleClicked.connect(self._on_double_click)
+        self.table.selectionModel().selectionChanged.connect(self._enable)
+        self.body.addWidget(self.table)
+        grid = QGridLayout()
+        grid.setSpacing(6)
+        self.merge = _button("Merge", "Join the selected domains into the first.", self._on_merge)
+        self.solo = _button(
+            "Solo", "Show only the selected domains; again shows all.", self._on_solo
+        )
+        self.undo = _button("Undo", "Take the last edit back.", self._on_undo)
+        self.redo = _button("Redo", "Make the edit again.", self._on_redo)
+        for i, button in enumerate((self.merge, self.solo, self.undo, self.redo)):
+            button.setMinimumWidth(60)
+            grid.addWidget(button, 0, i)
+        self.body.addLayout(grid)
+
+    @slot
+    def refresh(self) -> None:
+        """Show the selected result."""
+        item, domains = self.session.selected, self.session.selected_domains
+        known = domains is not None
+        self.empty.setVisible(not known)
+        self.results.clear()
+        for key, one in item.domains.items() if item else ():
+            self.results.addItem(f"{one.title} ({key})", key)
+        self.results.setCurrentIndex(self.results.findData(self.session.selected_key))
+        self.model.refresh()
+        rows = min(max(self.model.rowCount(), 3), 12)
+        self.table.setFixedHeight(rows * _ROW + self.table.horizontalHeader().height() + 6)
+        self.scores.refresh()
+        for widget in (self.table, self.scores, self.drawn, self.results):
+            widget.setEnabled(known)
+        self._enable()
+
+    def selected_rows(self) -> list[int]:
+        """Rows that are selected in the legend."""
+        return sorted({index.row() for index in self.table.selectionModel().selectedRows()})
+
+    def show_failure(self, failure: Failure) -> None:
+        """Show what went wrong."""
+        self.state.clear()
+        self.strip.show_failure(failure)
+
+    @slot
+    def _enable(self) -> None:
+        domains = self.session.selected_domains
+        count = len(self.selected_rows()) if domains else 0
+        self.merge.setEnabled(count > 1)
+        self.solo.setEnabled(count > 0)
+        self.undo.setEnabled(domains is not None and domains.can_undo)
+        self.redo.setEnabled(domains is not None and domains.can_redo)
+        recorded = domains is not None and "params" in domains.record
+        self.python.setEnabled(recorded)
+        self.command.setEnabled(recorded)
+        self.save.setEnabled(domains is not None)
+
+    @slot
+    def _on_result(self) -> None:
+        item = self.session.selected
+        if item is None or self.results.currentData() is None:
+            return
+        key = str(self.results.currentData())
+        self.session.select(item.id, key)
+        layer = layers.show_domains(self.viewer, item, item.domains[key])
+        for other in self.viewer.layers:
+            meta = layers.our_meta(other)
+            if meta.get("section_id") == item.id and meta.get("role") == "domains":
+                other.visible = other is layer
+        self._on_style()
+
+    @slot
+    def _on_style(self) -> None:
+        """Draw the result as tiles, outlines or spots; brings deleted layers back."""
+        item, domains = self.session.selected, self.session.selected_domains
+        if item is None or domains is None:
+            return
+        tiles = layers.show_domains(self.viewer, item, domains)
+        spots = layers.find_layer(self.viewer, item.id, "spots")
+        if spots is None:
+            self.session.show(item)
+            spots = layers.find_layer(self.viewer, item.id, "spots")
+        style = self.drawn.currentText()
+        if tiles is not None:
+            tiles.visible = style != "Spots"
+            tiles.contour = 1 if style == "Outlines" else 0
+        if spots is not None:
+            spots.visible = "pots" in style
+
+    @slot
+    def _on_double_click(self, index: QModelIndex) -> None:
+        domains = self.session.selected_domains
+        if index.column() != COLOR or domains is None:
+            return
+        old = QColor(domains.state.colors[index.row()])
+        chosen = QColorDialog.getColor(old, self, "Colour of the domain")
+        if chosen.isValid():
+            self.recolour(index.row(), chosen.name())
+
+    def recolour(self, row: int, color: str) -> None:
+        """Give a domain another colour."""
+        domains = self.session.selected_domains
+        if domains is not None:
+            self.session.edit(domains.state.recoloured(row, color))
+
+    @slot
+    def _on_merge(self) -> None:
+        domains = self.session.selected_domains
+        if domains is not None:
+            self.strip.clear()
+            self.session.edit(domains.state.merged(self.selected_rows()))
+
+    @slot
+    def _on_solo(self) -> None:
+        domains, rows = self.session.selected_domains, self.selected_rows()
+        if domains is not None and rows:
+            self.session.edit(domains.state.solo(rows))
+
+    @slot
+    def _on_undo(self) -> None:
+        self.session.undo()
+
+    @slot
+    def _on_redo(self) -> None:
+        self.session.redo()
+
+    def _recipe(self, write: Any) -> str:
+        item, domains = self.session.selected, self.session.selected_domains
+        assert item is not None
+        assert domains is not None
+        if "params" not in domains.record:
+            raise ParameterError("This result has no record of its run", "run the method again")
+        method = str(domains.record["method"])
+        params = params_of(method).checked(**domains.record["params"])
+        return str(write(method, item.section.source, params, key=domains.key))
+
+    @slot
+    def _on_python(self) -> None:
+        copy_text(self._recipe(as_python))
+        self.state.setText("The script is on the clipboard.")
+
+    @slot
+    def _on_command(self) -> None:
+        copy_text(self._recipe(as_command))
+        self.state.setText("The command is on the clipboard.")
+
+    @slot
+    def _on_export(self) -> None:
+        item = self.session.selected
+        start = f"{item.section.name}.h5ad" if item else ""
+        path, kind = QFileDialog.getSaveFileName(self, "Export", start, _EXPORTS)
+        if path:
+            suffix = kind[kind.rfind("*") + 1 : -1]
+            self.export_to(path if Path(path).suffix else path + suffix)
+
+    def export_to(self, path: str) -> None:
+        """Write the section or a figure to ``path`` in the background."""
+        item, domains = self.session.selected, self.session.selected_domains
+        if item is not None and domains is not None:
+            self.strip.clear()
+            self.state.setText(f"Writing {Path(path).name} …")
+            self._writer.start(export, item.section, domains.state, path)
+
+    @slot
+    def _on_written(self, path: Path) -> None:
+        self.state.setText(f"Written: {path}")
+
+
+def _button(text: str, tip: str, receiver: Any) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    button.clicked.connect(receiver)
+    return button

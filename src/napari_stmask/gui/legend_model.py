@@ -1,0 +1,128 @@
+"""The legend as a table model: swatch, name, spots, share, visible."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Signal
+from qtpy.QtGui import QColor
+
+from ..core.errors import StmaskError
+from ..viz.palette import readable_text
+from .guard import Failure
+from .model import DomainState
+from .session import Session
+
+__all__ = ["COLOR", "COUNT", "NAME", "SHARE", "SHOWN", "LegendModel"]
+
+COLOR, NAME, COUNT, SHARE, SHOWN = range(5)
+_HEADERS = ("", "Domain", "Spots", "%", "Show")
+_TIPS = (
+    "Double-click to change the colour.",
+    "Double-click to rename.",
+    "Number of spots.",
+    "Share of the spots.",
+    "Untick to hide the domain on the tissue.",
+)
+_NOWHERE = QModelIndex()
+Role = Qt.ItemDataRole
+
+
+class LegendModel(QAbstractTableModel):
+    """Rows are the domains of the session's selected result; edits go through the session."""
+
+    failed = Signal(object)
+
+    def __init__(self, session: Session, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._state: DomainState | None = None
+        self._counts: list[int] = []
+
+    def refresh(self) -> None:
+        """Take the selected result's present state."""
+        self.beginResetModel()
+        domains = self._session.selected_domains
+        self._state = domains.state if domains else None
+        self._counts = self._state.counts.tolist() if self._state else []
+        self.endResetModel()
+
+    def rowCount(self, parent: QModelIndex = _NOWHERE) -> int:
+        """Number of domains."""
+        return 0 if parent.isValid() or self._state is None else len(self._state.names)
+
+    def columnCount(self, parent: QModelIndex = _NOWHERE) -> int:
+        """Number of columns."""
+        return 0 if parent.isValid() else len(_HEADERS)
+
+    def headerData(
+        self, section: int, orientation: Qt.Orientation, role: int = Role.DisplayRole
+    ) -> Any:
+        """Titles of the columns."""
+        if orientation == Qt.Orientation.Horizontal:
+            if role == Role.DisplayRole:
+                return _HEADERS[section]
+            if role == Role.ToolTipRole:
+                return _TIPS[section]
+        return None
+
+    def flags(self, index: QModelIndex) -> Qt.ItemFlag:
+        """Names can be edited, visibility can be ticked."""
+        flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+        if index.column() == NAME:
+            flags |= Qt.ItemFlag.ItemIsEditable
+        if index.column() == SHOWN:
+            flags |= Qt.ItemFlag.ItemIsUserCheckable
+        return flags
+
+    def data(self, index: QModelIndex, role: int = Role.DisplayRole) -> Any:
+        """Content of a cell."""
+        state, row, column = self._state, index.row(), index.column()
+        if state is None or not 0 <= row < len(state.names):
+            return None
+        if role in (Role.DisplayRole, Role.EditRole):
+            return self._text(state, row, column)
+        if role == Role.ToolTipRole:
+            return _TIPS[column]
+        if role == Role.TextAlignmentRole and column in (COUNT, SHARE):
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        if role == Role.TextAlignmentRole and column == COLOR:
+            return Qt.AlignmentFlag.AlignCenter
+        if column == COLOR and role == Role.BackgroundRole:
+            return QColor(state.colors[row])
+        if column == COLOR and role == Role.ForegroundRole:
+            return QColor(readable_text(state.colors[row]))
+        if column == SHOWN and role == Role.CheckStateRole:
+            return Qt.CheckState.Checked if state.shown[row] else Qt.CheckState.Unchecked
+        return None
+
+    def _text(self, state: DomainState, row: int, column: int) -> str | None:
+        if column == NAME:
+            return state.names[row]
+        if column == COUNT:
+            return f"{self._counts[row]:,}"
+        if column == SHARE:
+            return f"{100 * self._counts[row] / max(1, sum(self._counts)):.1f}"
+        if column == COLOR:
+            # The number tells domains apart where colours do not.
+            return str(row + 1)
+        return None
+
+    def setData(self, index: QModelIndex, value: Any, role: int = Role.EditRole) -> bool:
+        """Rename, or show and hide."""
+        state, row = self._state, index.row()
+        if state is None:
+            return False
+        try:
+            if index.column() == NAME and role == Role.EditRole:
+                if str(value).strip() == state.names[row]:
+                    return False
+                self._session.edit(state.renamed(row, str(value)))
+                return True
+            if index.column() == SHOWN and role == Role.CheckStateRole:
+                checked = Qt.CheckState(value) == Qt.CheckState.Checked
+                self._session.edit(state.with_shown(row, checked))
+                return True
+        except StmaskError as error:
+            self.failed.emit(Failure(error))
+        return False

@@ -1,0 +1,123 @@
+"""From a path, a sample or napari's selected layers to sections; no Qt, runs in workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from anndata import AnnData
+
+from ..core.errors import DataError
+from ..core.histology import Histology
+from ..core.section import Section
+from ..viz.raster import SpotRaster, rasterise
+from .layers import our_meta
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+
+__all__ = ["Loaded", "inside_image", "layer_to_histology", "load_path", "load_sample", "report"]
+
+Loaded = list[tuple[Section, SpotRaster]]
+INSIDE_ENOUGH = 0.95
+_TIMES = "\u00d7"
+_PLATFORMS = {
+    "visium": "Visium",
+    "visium_hd": "Visium HD",
+    "stereoseq": "Stereo-seq",
+    "st": "Spatial Transcriptomics (ST)",
+    "imaging": "Imaging-based",
+    "unknown": "Unknown platform",
+}
+
+
+def load_path(path: str | Path, image: str | Path | None = None) -> Loaded:
+    """Read a file or folder, and make the index maps of what it holds."""
+    from ..io.read import read
+
+    found = read(path, image=image)
+    return _with_rasters(found if isinstance(found, list) else [found])
+
+
+def load_sample() -> Loaded:
+    """The generated example."""
+    from ..io.sample import sample_section
+
+    return _with_rasters([sample_section()])
+
+
+def load_adata(adata: AnnData) -> Loaded:
+    """The section around an AnnData; answers land on this very object."""
+    from ..pipeline import as_section
+
+    return _with_rasters([as_section(adata)])
+
+
+def _with_rasters(sections: Iterable[Section]) -> Loaded:
+    return [(section, rasterise(section.coords, section.lattice)) for section in sections]
+
+
+def add_image(section: Section, path: str | Path) -> Section:
+    """Put a histology image given separately on ``section``."""
+    from ..io.images import place_image
+
+    place_image(section, path)
+    return section
+
+
+def report(section: Section) -> list[tuple[str, str]]:
+    """What was found, as rows of (label, text)."""
+    scale = f"{section.um_per_px:.4g} µm per pixel" if section.um_per_px else "unknown scale"
+    rows = [
+        ("Section", section.name),
+        ("Platform", _PLATFORMS[section.platform]),
+        ("Size", f"{section.n_spots:,} spots {_TIMES} {section.n_genes:,} genes"),
+        ("Scale", scale),
+    ]
+    if section.image is None:
+        rows.append(("Image", "none; use Add histology image"))
+    else:
+        height, width = section.image.shape
+        rows.append(("Image", f"{section.image.name}, {width:,} {_TIMES} {height:,} pixels"))
+    return rows
+
+
+def inside_image(section: Section) -> float:
+    """Share of the spots that lie inside the image, in [0, 1]; 1 without an image."""
+    if section.image is None:
+        return 1.0
+    return float(section.image.contains(section.coords).mean())
+
+
+def adata_of(layer: Layer) -> AnnData | None:
+    """The AnnData that another plugin keeps on a layer."""
+    found = layer.metadata.get("adata")
+    return found if isinstance(found, AnnData) else None
+
+
+def layer_to_histology(layer: Layer, section: Section) -> Histology:
+    """An RGB image layer of the user as histology of ``section``.
+
+    The layer's scale is taken as µm per pixel where the section knows its own.
+
+    Raises
+    ------
+    DataError
+        If the layer is no RGB image of 8 bit or is moved or stretched against the section.
+    """
+    levels: list[Any] = list(layer.data) if getattr(layer, "multiscale", False) else [layer.data]
+    if not getattr(layer, "rgb", False) or np.asarray(levels[0][:1, :1]).dtype != np.uint8:
+        raise DataError(
+            f"The layer '{layer.name}' is not an 8-bit RGB image", "select a colour image layer"
+        )
+    rows, columns = (float(s) for s in layer.scale[-2:])
+    if abs(rows - columns) > 1e-3 * columns:
+        raise DataError(
+            f"The layer '{layer.name}' has another scale along rows than along columns",
+            "give it one scale",
+        )
+    known = our_meta(layer).get("section_id") is not None
+    unit = section.um_per_px if section.um_per_px and (known or columns != 1.0) else 1.0
+    return Histology([level[..., :3] for level in levels], unit / columns, layer.name)

@@ -1,0 +1,288 @@
+"""What the docks edit: sections that are open, their partitions, and the history of edits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..analysis.match import match_codes
+from ..core.errors import ParameterError
+from ..core.provenance import read_record
+from ..core.result import Result
+from ..core.section import Section
+from ..viz.palette import PALETTE, UNASSIGNED_COLOUR
+from ..viz.raster import SpotRaster, rasterise
+
+__all__ = ["TITLES", "DomainSet", "DomainState", "Item", "stored_keys"]
+
+TITLES = {"spamask": "SpaMask"}
+"""Display names of methods, known without importing them."""
+
+
+@dataclass(frozen=True, eq=False)
+class DomainState:
+    """A partition as it is shown; edits make a new one, so that undo keeps the old.
+
+    Attributes
+    ----------
+    codes
+        (n_spots,) int, index into ``names``; -1 where unassigned.
+    names, colors, shown
+        Per domain: name, ``#RRGGBB``, visibility.
+    """
+
+    codes: NDArray[np.intp]
+    names: tuple[str, ...]
+    colors: tuple[str, ...]
+    shown: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, codes: NDArray[Any], names: Iterable[str], colors: Iterable[str]) -> DomainState:
+        """A state in which everything is shown."""
+        fixed = np.array(codes, dtype=np.intp)
+        fixed.flags.writeable = False
+        names = tuple(names)
+        return cls(fixed, names, tuple(colors), (True,) * len(names))
+
+    @property
+    def counts(self) -> NDArray[np.intp]:
+        """Spots per domain."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))
+
+    def renamed(self, row: int, name: str) -> DomainState:
+        """With another name for one domain.
+
+        Raises
+        ------
+        ParameterError
+            If the name is empty or another domain has it.
+        """
+        name = name.strip()
+        if not name:
+            raise ParameterError("A domain's name cannot be empty", "type a name")
+        if name in self.names and self.names.index(name) != row:
+            raise ParameterError(
+                f"Another domain is called '{name}'", "choose another name, or merge the two"
+            )
+        return replace(self, names=_swap(self.names, row, name))
+
+    def recoloured(self, row: int, color: str) -> DomainState:
+        """With another colour for one domain."""
+        return replace(self, colors=_swap(self.colors, row, color))
+
+    def with_shown(self, row: int, shown: bool) -> DomainState:
+        """With one domain shown or hidden."""
+        return replace(self, shown=_swap(self.shown, row, shown))
+
+    def solo(self, rows: Iterable[int]) -> DomainState:
+        """Only ``rows`` shown; all of them where exactly these were shown already."""
+        wanted = set(rows)
+        only = tuple(i in wanted for i in range(len(self.names)))
+        return replace(self, shown=(True,) * len(only) if only == self.shown else only)
+
+    def merged(self, rows: Iterable[int]) -> DomainState:
+        """With ``rows`` joined into the first of them."""
+        rows = sorted(set(rows))
+        if len(rows) < 2:
+            raise ParameterError("One domain cannot be merged", "select two or more rows")
+        keep = [i for i in range(len(self.names)) if i not in rows[1:]]
+        table = np.full(len(self.names) + 1, -1, dtype=np.intp)
+        table[keep] = np.arange(len(keep))
+        table[rows[1:]] = table[rows[0]]
+        codes = table[self.codes]
+        codes.flags.writeable = False
+        return DomainState(
+            codes,
+            tuple(self.names[i] for i in keep),
+            tuple(self.colors[i] for i in keep),
+            tuple(self.shown[i] for i in keep),
+        )
+
+    def inheriting(self, previous: DomainState) -> DomainState:
+        """With colours, and names that a person gave, of the previous run's matching domains.
+
+        Domains match one to one by largest overlap; those without a partner get colours that
+        are not in use.
+        """
+        both = (self.codes >= 0) & (previous.codes >= 0)
+        if not both.any():
+            return self
+        matched = match_codes(self.codes[both], previous.codes[both])
+        partner = dict(zip(self.codes[both].tolist(), matched.tolist(), strict=True))
+        names, colors = list(self.names), list(self.colors)
+        taken = {previous.colors[m].upper() for m in partner.values() if m < len(previous.colors)}
+        free = iter([c for c in PALETTE if c.upper() not in taken] + list(PALETTE) * len(colors))
+        for code in range(len(names)):
+            match = partner.get(code, len(previous.names))
+            if match < len(previous.names):
+                colors[code] = previous.colors[match]
+                if not previous.names[match].isdigit():
+                    names[code] = previous.names[match]
+            else:
+                colors[code] = next(free)
+        return replace(self, names=tuple(names), colors=tuple(colors))
+
+    def write(self, section: Section, column: str) -> None:
+        """Store the partition as ``obs[column]`` and ``uns[column_colors]``."""
+        section.adata.obs[column] = pd.Categorical.from_codes(self.codes, pd.Index(self.names))
+        section.adata.uns[f"{column}_colors"] = list(self.colors)
+
+
+def _swap(values: tuple[Any, ...], row: int, value: Any) -> tuple[Any, ...]:
+    return (*values[:row], value, *values[row + 1 :])
+
+
+@dataclass(eq=False)
+class DomainSet:
+    """One run's partition on one section, with the edits made since.
+
+    Attributes
+    ----------
+    key
+        Prefix under which the run wrote.
+    column
+        Column of ``obs`` that is shown and edited: the key, or its smoothed variant.
+    title
+        Method and number of domains, for layer names and menus.
+    """
+
+    key: str
+    column: str
+    title: str
+    state: DomainState
+    record: Mapping[str, Any] = field(default_factory=dict)
+    baselines: Mapping[str, NDArray[np.intp]] = field(default_factory=dict)
+    result: Result | None = None
+    _past: list[DomainState] = field(default_factory=list)
+    _future: list[DomainState] = field(default_factory=list)
+
+    @classmethod
+    def of_result(cls, result: Result, title: str) -> DomainSet:
+        """What a run has just returned."""
+        smooth = result.refined is not None
+        codes = result.refined if result.refined is not None else result.domains.codes
+        names = [str(i + 1) for i in range(len(result.colors))]
+        return cls(
+            result.key,
+            f"{result.key}_refined" if smooth else result.key,
+            f"{title} k{result.domains.n_domains}",
+            DomainState.of(codes, names, result.colors),
+            result.record,
+            result.baselines,
+            result,
+        )
+
+    @classmethod
+    def stored(cls, section: Section, key: str) -> DomainSet | None:
+        """What an earlier run left on the section, or None if the column is gone."""
+        obs, uns = section.adata.obs, section.adata.uns
+        smooth = f"{key}_refined"
+        column = smooth if smooth in obs else key
+        if column not in obs:
+            return None
+        values = obs[column].astype("category").cat
+        names = [str(name) for name in values.categories]
+        colors = _colors(uns.get(f"{column}_colors", uns.get(f"{key}_colors")), names)
+        try:
+            record = read_record(section.adata, key)
+        except (KeyError, TypeError, ValueError):
+            record = {}
+        method = str(record.get("method", key))
+        title = TITLES.get(method, method)
+        state = DomainState.of(values.codes.to_numpy(), names, colors)
+        return cls(key, column, f"{title} k{len(names)}", state, record)
+
+    @property
+    def scores(self) -> Mapping[str, Mapping[str, float]]:
+        """Label-free scores of the method and of the baselines."""
+        found = self.record.get("scores", {})
+        return found if isinstance(found, Mapping) else {}
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is an edit to take back."""
+        return bool(self._past)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether an edit was taken back."""
+        return bool(self._future)
+
+    def edit(self, state: DomainState) -> None:
+        """Make ``state`` current; `undo` brings the present one back."""
+        self._past.append(self.state)
+        self._future.clear()
+        self.state = state
+
+    def undo(self) -> None:
+        """Take the last edit back."""
+        if self._past:
+            self._future.append(self.state)
+            self.state = self._past.pop()
+
+    def redo(self) -> None:
+        """Make the edit again that was taken back last."""
+        if self._future:
+            self._past.append(self.state)
+            self.state = self._future.pop()
+
+
+def _colors(stored: Any, names: list[str]) -> list[str]:
+    """Colours from ``uns``, list or dictionary; the palette where they are missing or odd."""
+    if isinstance(stored, Mapping):
+        stored = [stored.get(name, UNASSIGNED_COLOUR) for name in names]
+    given = [] if stored is None else [str(c) for c in stored]
+    out = []
+    for i in range(len(names)):
+        color = given[i][:7] if i < len(given) else ""
+        out.append(color if _is_hex(color) else PALETTE[i % len(PALETTE)])
+    return out
+
+
+def _is_hex(color: str) -> bool:
+    digits = "0123456789abcdefABCDEF"
+    return len(color) == 7 and color[0] == "#" and all(c in digits for c in color[1:])
+
+
+def stored_keys(section: Section) -> list[str]:
+    """Keys of the runs whose answers the section carries."""
+    runs = section.adata.uns.get("stmask", {})
+    return [str(key) for key in runs] if isinstance(runs, Mapping) else []
+
+
+@dataclass(eq=False)
+class Item:
+    """A section that is open in a viewer.
+
+    Attributes
+    ----------
+    id
+        Identity in layer metadata.
+    label
+        Unique short name, first part of every layer name.
+    offset
+        (row, column) shift in world units, so that several sections lie side by side.
+    """
+
+    id: str
+    label: str
+    section: Section
+    offset: tuple[float, float] = (0.0, 0.0)
+    domains: dict[str, DomainSet] = field(default_factory=dict)
+    _raster: SpotRaster | None = None
+
+    @property
+    def raster(self) -> SpotRaster:
+        """The section's index map, made when first asked for."""
+        if self._raster is None:
+            self._raster = rasterise(self.section.coords, self.section.lattice)
+        return self._raster
+
+    def use_raster(self, raster: SpotRaster) -> None:
+        """Take a map that a worker has made."""
+        self._raster = raster

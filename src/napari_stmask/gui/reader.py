@@ -1,0 +1,46 @@
+"""napari's reader: a folder or file becomes image, spots and domains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..core.section import Section
+from .layers import META, LayerTuple, section_layers
+from .model import DomainSet, Item, stored_keys
+from .session import park
+
+__all__ = ["get_reader", "section_to_layers"]
+
+
+def get_reader(path: str | list[str]) -> Callable[[Any], list[LayerTuple]] | None:
+    """The reader of ``path``, or None for what is none of ours; looks at first bytes only."""
+    from ..io.read import recognise
+
+    first = path[0] if isinstance(path, list) else path
+    return _read if recognise(first) is not None else None
+
+
+def _read(path: str | list[str]) -> list[LayerTuple]:
+    from ..io.read import read
+
+    made: list[LayerTuple] = []
+    for one in path if isinstance(path, list) else [path]:
+        found = read(Path(one))
+        for section in found if isinstance(found, list) else [found]:
+            made += section_to_layers(section)
+    return made
+
+
+def section_to_layers(section: Section) -> list[LayerTuple]:
+    """Layers of a section, which a session adopts as soon as they are in a viewer."""
+    item = Item(park(section), section.name, section)
+    for key in stored_keys(section):
+        domains = DomainSet.stored(section, key)
+        if domains is not None:
+            item.domains[key] = domains
+    made = section_layers(item)
+    for _, options, _ in made:
+        options["metadata"][META]["parked"] = True
+    return made

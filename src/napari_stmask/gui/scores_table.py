@@ -1,0 +1,139 @@
+"""How smooth the domains are, and how they agree with an annotation, beside both baselines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QComboBox,
+    QFormLayout,
+    QHeaderView,
+    QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ..analysis.scores import against_truth
+from .guard import slot
+from .model import TITLES, DomainSet, Item
+from .parts import narrow_combo
+from .session import Session
+
+__all__ = ["ScoresTable"]
+
+_SHAPE = ("PAS", "CHAOS", "DIS")
+_TRUTH = ("ARI", "NMI")
+_TITLES = {"pca": "PCA alone", "neighbour_pca": "PCA of neighbours"}
+_TIPS = {
+    "PAS": "Share of spots whose neighbours mostly lie in other domains; lower is smoother.",
+    "CHAOS": "Distance to the nearest spot of the same domain; lower is smoother.",
+    "DIS": "Mean of PAS and CHAOS; lower is smoother.",
+    "ARI": "Adjusted Rand index with the annotation; 1 is identical, 0 is chance.",
+    "NMI": "Normalised mutual information with the annotation; 1 is identical.",
+}
+_MAX_LABELS = 100
+
+
+class ScoresTable(QWidget):
+    """Method and baselines in rows, scores in columns; an annotation is for display only."""
+
+    def __init__(self, session: Session, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._session = session
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(6)
+        self.annotation = narrow_combo(QComboBox())
+        self.annotation.setAccessibleName("Annotation to compare with")
+        self.annotation.setToolTip(
+            "Column of obs with known labels; used for display only, never by a run."
+        )
+        self.annotation.activated.connect(self._fill)
+        form = QFormLayout()
+        form.addRow("Compare with", self.annotation)
+        layout.addLayout(form)
+        self.table = QTableWidget(0, 1 + len(_SHAPE) + len(_TRUTH))
+        self.table.setAccessibleName("Scores of the method and of the baselines")
+        self.table.setHorizontalHeaderLabels(["", *_SHAPE, *_TRUTH])
+        for i, name in enumerate((*_SHAPE, *_TRUTH)):
+            self.table.horizontalHeaderItem(i + 1).setToolTip(_TIPS[name])
+        self.table.verticalHeader().hide()
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.table.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.table.setShowGrid(False)
+        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        header = self.table.horizontalHeader()
+        header.setMinimumSectionSize(30)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.table.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        layout.addWidget(self.table)
+
+    def refresh(self) -> None:
+        """Show the scores of the selected result."""
+        chosen = self.annotation.currentText()
+        self.annotation.clear()
+        item = self._session.selected
+        self.annotation.addItems(["nothing", *(label_columns(item) if item else [])])
+        self.annotation.setCurrentIndex(max(0, self.annotation.findText(chosen)))
+        self._fill()
+
+    @slot
+    def _fill(self) -> None:
+        item, domains = self._session.selected, self._session.selected_domains
+        self.table.setRowCount(0)
+        if item is None or domains is None:
+            self.setVisible(False)
+            return
+        column = self.annotation.currentText() if self.annotation.currentIndex() > 0 else None
+        rows = score_rows(item, domains, column)
+        for i in range(1 + len(_SHAPE), self.table.columnCount()):
+            self.table.setColumnHidden(i, column is None)
+        for row, (title, values) in enumerate(rows):
+            self.table.insertRow(row)
+            self.table.setItem(row, 0, QTableWidgetItem(title))
+            for i, name in enumerate((*_SHAPE, *_TRUTH)):
+                cell = QTableWidgetItem(f"{values[name]:.3f}" if name in values else "\u2013")
+                cell.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                cell.setToolTip(_TIPS[name])
+                self.table.setItem(row, i + 1, cell)
+            self.table.setRowHeight(row, 24)
+        self.table.setFixedHeight(24 * len(rows) + self.table.horizontalHeader().height() + 6)
+        self.setVisible(True)
+
+
+def label_columns(item: Item) -> list[str]:
+    """Columns of ``obs`` that may be labels of regions."""
+    obs = item.section.adata.obs
+    ours = {d.column for d in item.domains.values()} | {d.key for d in item.domains.values()}
+    return [
+        str(name)
+        for name in obs.columns
+        if name not in ours
+        and obs[name].dtype.kind not in "fiub"
+        and 2 <= obs[name].nunique() <= _MAX_LABELS
+    ]
+
+
+def score_rows(
+    item: Item, domains: DomainSet, annotation: str | None
+) -> list[tuple[str, dict[str, Any]]]:
+    """One row per method and baseline: title, and score by name."""
+    method = str(domains.record.get("method", domains.key))
+    names = dict.fromkeys([method, *domains.scores, *domains.baselines])
+    rows = []
+    for name in names:
+        values: dict[str, Any] = dict(domains.scores.get(name, {}))
+        codes = domains.state.codes if name == method else domains.baselines.get(name)
+        if annotation is not None and codes is not None:
+            labels = pd.Series(codes).where(codes >= 0)
+            truth = item.section.adata.obs[annotation].reset_index(drop=True)
+            values |= against_truth(truth, labels)
+        rows.append((_TITLES.get(name, TITLES.get(name, name)), values))
+    return rows
