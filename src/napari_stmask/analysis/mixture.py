@@ -3,7 +3,9 @@
 The model is affine-equivariant, so it is fitted in whitened space, where k-means starts are
 informative also along directions of small variance. Starts come from k-means in the raw and in
 the whitened space and from Ward trees of a subsample (Scrucca & Raftery, 2015, give the
-transformations used to seed model-based clustering); the best likelihood wins.
+transformations used to seed model-based clustering). The best likelihood wins among the fits
+whose components all hold more points than there are dimensions; smaller ones reach spuriously
+high likelihoods in sections of a few hundred spots.
 """
 
 from __future__ import annotations
@@ -132,7 +134,7 @@ def tied_mixture_steps(
         )
     rng = np.random.default_rng(seed)
     white, raw, log_det = _whiten(np.asarray(x, dtype=np.float64))
-    best: tuple[float, NDArray[np.float64]] | None = None
+    best: tuple[bool, float, NDArray[np.float64]] | None = None
     hits = 0
     for start in range(max_starts if k > 1 else 1):
         kind = start % 4
@@ -145,20 +147,21 @@ def tied_mixture_steps(
                 k, n_init=1, max_iter=50, random_state=int(rng.integers(2**31))
             ).fit_predict(space)
         z, value = _em(white, labels, k, tol=tol, max_iter=max_iter)
-        if best is None or value > best[0] + 1e-6 * abs(best[0]):
-            best, hits = (value, z), 1
-        elif value > best[0] - 1e-6 * abs(best[0]):
+        # A mean of d numbers takes more than d points; fewer fit themselves, whatever they are.
+        supported = bool(np.bincount(z.argmax(axis=1), minlength=k).min() > white.shape[1])
+        if best is not None and supported == best[0] and np.isclose(value, best[1], rtol=1e-6):
             hits += 1
-            if value > best[0]:
-                best = (value, z)
+            best = max(best, (supported, value, z), key=lambda fit: fit[1])
+        elif best is None or (supported, value) > best[:2]:
+            best, hits = (supported, value, z), 1
         yield Progress(start + 1, max_starts, "clustering")
         if start + 1 >= min_starts and hits >= 2:
             break
     assert best is not None
-    log_likelihood = best[0] - n * log_det
+    log_likelihood = best[1] - n * log_det
     d = white.shape[1]
     parameters = k - 1 + k * d + d * (d + 1) / 2
-    return MixtureFit(best[1], log_likelihood, 2 * log_likelihood - parameters * np.log(n), hits)
+    return MixtureFit(best[2], log_likelihood, 2 * log_likelihood - parameters * np.log(n), hits)
 
 
 def fit_tied_mixture(x: NDArray[np.floating[Any]], k: int, **options: Any) -> MixtureFit:
