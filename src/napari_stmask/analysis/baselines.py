@@ -61,7 +61,7 @@ def baseline_features(section: Section, *, seed: int) -> BaselineFeatures:
     """
     counts = section.counts()
     totals = np.asarray(counts.sum(axis=1)).ravel()
-    genes = select_genes(counts, n_top=N_GENES, min_cells=1, min_counts=1)
+    genes = select_genes(counts, n_top=N_GENES, min_cells=1, min_counts=1, where=section.where)
     scores, _ = pca_scores(log_normalise(counts[:, genes], totals), N_PCS, seed=seed)
     ring = knn_graph(section.coords, min(section.lattice.ring, section.n_spots - 1))
     return BaselineFeatures(scores, neighbour_mean(scores, ring))

@@ -99,11 +99,12 @@ def select_genes(
     min_cells: int,
     min_counts: int = 10,
     flavor: HvgFlavor = "seurat_v3",
+    where: str = "the section",
 ) -> NDArray[np.intp]:
     """Positions of the ``n_top`` most variable genes among those seen often enough.
 
     Ranks with `scanpy.pp.highly_variable_genes`; where no more than ``n_top`` genes pass the
-    filter (targeted panels) all of them are taken.
+    filter (targeted panels) all of them are taken. ``where`` names the section in messages.
 
     Raises
     ------
@@ -115,7 +116,7 @@ def select_genes(
     kept = np.flatnonzero((seen >= min_cells) & (total >= min_counts))
     if kept.size < 2:
         raise DataError(
-            f"only {kept.size} of {counts.shape[1]} genes are seen in at least {min_cells} spots",
+            f"{where}: only {kept.size} of {counts.shape[1]} genes are seen in {min_cells} spots",
             "check that the matrix holds raw counts and that the section is not empty",
         )
     if kept.size <= n_top:

@@ -85,7 +85,9 @@ def prepare(section: Section, params: SpaMaskParams) -> Steps[Prepared]:
             f"give a section with at least {MIN_SPOTS} spots under tissue",
         )
     counts = section.counts()
-    genes = select_genes(counts, n_top=params.n_hvg, min_cells=min_cells_for(n))
+    genes = select_genes(
+        counts, n_top=params.n_hvg, min_cells=min_cells_for(n), where=section.where
+    )
     yield Progress(1, 3, "preparing", message=f"{len(genes)} genes selected.")
     # The published input is centred and scaled but not clipped; with log1p tails are cut.
     expression = Expression(normalised(section, genes, params), genes)
