@@ -14,14 +14,13 @@ import subprocess
 import sys
 
 RUN = """
-import json, resource, sys, time
+import json, sys, time
 start = time.perf_counter()
 import napari_stmask as stm
 section = stm.read(sys.argv[1])
 stm.run("spamask", section, threads=1, baselines=sys.argv[2] == "with")
-usage = resource.getrusage(resource.RUSAGE_SELF)
-wall = time.perf_counter() - start
-print(json.dumps([usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss / 1e6,
+from napari_stmask.core.memory import peak_rss_bytes
+print(json.dumps([time.process_time(), time.perf_counter() - start, peak_rss_bytes() / 1e9,
                   *section.adata.shape]))
 """
 

@@ -1,4 +1,3 @@
-import resource
 import subprocess
 import sys
 import textwrap
@@ -102,8 +101,8 @@ def test_too_few_genes_is_said() -> None:
 
 
 MEMORY = """
-import resource
 import numpy as np, scipy.sparse as sp
+from napari_stmask.core.memory import peak_rss_bytes
 from anndata import AnnData
 from napari_stmask.core.progress import drain
 from napari_stmask.core.section import Section
@@ -123,15 +122,13 @@ adata = AnnData(counts)
 adata.obsm["spatial"] = rng.random((spots, 2))
 out = drain(prepare(Section(adata), SpaMaskParams()))
 assert out.x.shape == (spots, 50)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_rss_bytes())
 """
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's peak memory in kilobytes")
 def test_60000_genes_by_20000_spots_within_2_gb() -> None:
-    assert resource.RUSAGE_SELF == 0
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(MEMORY)], capture_output=True, text=True, check=True
     )
-    assert int(done.stdout) < 2_000_000, f"peak {int(done.stdout) / 1e6:.2f} GB"
+    assert int(done.stdout) < 2e9, f"peak {int(done.stdout) / 1e9:.2f} GB"
