@@ -176,17 +176,22 @@ class Section:
         return sp.csr_matrix(counts)
 
     def bare(self, rows: NDArray[np.bool_] | None = None) -> Section:
-        """A copy with counts, positions and metadata only: what a run needs, and no labels.
+        """Counts, positions and metadata only: what a run needs, and no labels.
+
+        An AnnData of its own, so that what is written on it touches nothing of the caller's;
+        without ``rows`` the counts share memory with this section.
 
         Parameters
         ----------
         rows
             (n_spots,) True for the spots to keep; None keeps all.
         """
-        keep = np.ones(self.n_spots, dtype=bool) if rows is None else rows
-        adata = AnnData(self.counts()[keep], obs=pd.DataFrame(index=self.adata.obs_names[keep]))
+        counts, names, coords = self.counts(), self.adata.obs_names, self.coords
+        if rows is not None:
+            counts, names, coords = counts[rows], names[rows], coords[rows]
+        adata = AnnData(counts, obs=pd.DataFrame(index=names))
         adata.var_names = self.adata.var_names
-        adata.obsm["spatial"] = self.coords[keep]
+        adata.obsm["spatial"] = coords
         return Section(
             adata,
             name=self.name,

@@ -10,7 +10,6 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from anndata import AnnData
 from qtpy.QtCore import QObject, Signal
 
 from ..core.params import DomainParams
@@ -198,33 +197,6 @@ class Runner(QObject):
         self.queue_changed.emit()
 
 
-def _shadow(section: Section) -> Section:
-    """The section over the same arrays, but with an AnnData of its own to write on.
-
-    So a run touches nothing of the user's until the main thread accepts its result.
-    """
-    old = section.adata
-    layer = section.counts_layer
-    adata = AnnData(
-        X=None if layer else old.X,
-        obs=old.obs[[]].copy(),
-        var=old.var[[]].copy(),
-        layers={layer: old.layers[layer]} if layer else None,
-        obsm={"spatial": old.obsm["spatial"]},
-    )
-    return Section(
-        adata,
-        name=section.name,
-        image=section.image,
-        um_per_px=section.um_per_px,
-        platform=section.platform,
-        counts_layer=layer,
-        source=section.source,
-        spot_diameter=section.spot_diameter,
-        notes=list(section.notes),
-    )
-
-
 def _work(job: Job) -> Generator[tuple[Job, Event], None, _Outcome]:
     """The run in the worker thread. Every failure is returned: napari would swallow or print it."""
     steps = None
@@ -233,7 +205,8 @@ def _work(job: Job) -> Generator[tuple[Job, Event], None, _Outcome]:
 
         warm_up()
         raster = rasterise(job.section.coords, job.section.lattice) if job.need_raster else None
-        steps = iter_run(job.method, _shadow(job.section), params=job.params, key_added=job.key)
+        # On a bare copy: nothing of the user's changes until the main thread accepts the result.
+        steps = iter_run(job.method, job.section.bare(), params=job.params, key_added=job.key)
         result = yield from _throttled(job, steps)
         return _Outcome(job, result, raster)
     except Exception as error:  # noqa: BLE001 - carried to the main thread
