@@ -166,3 +166,31 @@ def test_demo_without_a_window(call, tmp_path) -> None:
     assert section.image is not None
     assert section.adata.obs["spamask"].notna().all()
     assert json.loads(out)["domains"]
+
+
+@pytest.mark.parametrize(
+    "content", ['{"params": 3}', '{"method": "x", "n_domains": 3}', '{"key_added": "x"}', "null"]
+)
+def test_odd_parameter_files(call, source, tmp_path, content: str) -> None:
+    path = tmp_path / "p.json"
+    path.write_text(content)
+    code, _, err = call("run", "spamask", source, "--params", path)
+    assert code == 2
+    assert err.count("\n") == 1
+
+
+def test_demo_into_a_file(call, tmp_path) -> None:
+    (tmp_path / "plain").write_text("")
+    code, _, err = call("demo", "--headless", "--out", tmp_path / "plain")
+    assert code == 2
+    assert "plain" in err
+
+
+def test_counts_in_a_layer(call, tmp_path) -> None:
+    section, _ = banded(10, 12, 80)
+    section.adata.layers["raw"] = section.adata.X.copy()
+    section.adata.X = section.adata.X * 0.5
+    path = stm.write(section, tmp_path / "lay.h5ad")
+    assert "raw counts" in call("run", "spamask", path, *FAST)[2]
+    code, _, err = call("run", "spamask", path, *FAST, "--counts-layer", "raw")
+    assert code == 0, err

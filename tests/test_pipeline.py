@@ -214,3 +214,98 @@ def test_a_layer_of_this_plugin_stands_for_its_section(section) -> None:
         run("spamask", Layer(lambda: None), **SMALL)
     with pytest.raises(ParameterError, match="'int' is no section"):
         run("spamask", 3, **SMALL)
+
+
+def test_no_answer_of_an_earlier_run_is_left_beside_the_new_ones(section) -> None:
+    run("spamask", section, smooth_labels=True, denoise=True, **SMALL)
+    assert "spamask_denoised" in section.adata.layers
+    run("spamask", section, **(SMALL | {"n_domains": 3}))
+    adata = section.adata
+    assert "spamask_refined" not in adata.obs
+    assert "spamask_refined_colors" not in adata.uns
+    assert "spamask_denoised" not in adata.layers
+    assert "spamask_denoised" not in adata.var
+    assert adata.obs["spamask"].nunique() == 3
+
+
+@pytest.mark.parametrize("key", ["a/b", "", "  ", "a\nb", "\0k"])
+def test_names_that_files_cannot_hold(section, key: str) -> None:
+    with pytest.raises(ParameterError, match="cannot be stored"):
+        run("spamask", section, key_added=key, **SMALL)
+
+
+def test_a_column_of_the_user_s_is_never_replaced(section) -> None:
+    section.adata.obs["truth"] = 1
+    with pytest.raises(ParameterError, match="column 'truth' of its own"):
+        run("spamask", section, key_added="truth", **SMALL)
+    assert (section.adata.obs["truth"] == 1).all()
+
+
+@pytest.mark.parametrize("foreign", ["text", 5, [1]])
+def test_a_foreign_record_is_refused_before_the_run(section, foreign) -> None:
+    section.adata.uns["stmask"] = foreign
+    with pytest.raises(DataError, match="not this package's"):
+        run("spamask", section, **SMALL)
+    assert "spamask" not in section.adata.obs
+
+
+def test_counts_in_any_layout_give_the_same_answer(section) -> None:
+    """Unsorted, with stored zeros, with double entries: equal data, equal hash, equal domains."""
+    plain = run("spamask", section, **SMALL)
+    counts = section.adata.X.tocsr()
+    row = np.repeat(np.arange(120), np.diff(counts.indptr))
+    order = np.lexsort((-counts.indices, row))
+    odd = sp.csr_matrix((120, 80), dtype=np.float32)
+    odd.indptr, odd.indices, odd.data = counts.indptr, counts.indices[order], counts.data[order]
+    twice = sp.csr_matrix((120, 80), dtype=np.float32)
+    twice.indptr = counts.indptr * 2
+    twice.indices = np.repeat(counts.indices, 2)
+    twice.data = np.stack([counts.data, 0 * counts.data], axis=1).ravel()
+    for matrix in (odd, twice, counts.tocsc(), counts.toarray(), counts.astype(np.int64)):
+        other, _ = banded(10, 12, 80)
+        other.adata.X = matrix
+        again = run("spamask", other, **SMALL)
+        assert again.record["input_sha256"] == plain.record["input_sha256"]
+        np.testing.assert_array_equal(again.domains.codes, plain.domains.codes)
+
+
+def test_a_small_section_with_many_neighbours_is_said(section) -> None:
+    small = stm.Section(section.adata[:12].copy(), platform="visium")
+    result = run("spamask", small, **(SMALL | {"n_domains": 2, "neighbours": 30}))
+    assert any("30 neighbours" in note for note in result.record["notes"])
+    assert any("principal components" in note for note in result.record["notes"])
+    automatic = run("spamask", small, auto_domains=True, epochs=2, replicates=1, threads=1)
+    assert automatic.domains.n_domains >= 1
+
+
+def test_a_model_is_not_retrained_in_silence(section, tmp_path) -> None:
+    path = stm.save_model(run("spamask", section, **SMALL), tmp_path / "m.safetensors")
+    with pytest.raises(ParameterError, match="epochs, neighbours belong to the saved model"):
+        stm.apply_model(path, section, key_added="again", neighbours=30, epochs=5000)
+    few = stm.Section(section.adata[:5].copy())
+    with pytest.raises(DataError, match="5 spots are too few"):
+        stm.apply_model(path, few, key_added="few", n_domains=1)
+
+
+def test_nothing_to_compare(section) -> None:
+    run("spamask", section, **SMALL)
+    adata = section.adata
+    adata.obs["truth"] = pd.Series(pd.NA, index=adata.obs_names, dtype="string")
+    adata.obs.loc[adata.obs_names[:10], "truth"] = "a"
+    adata.obs["mine"] = pd.Categorical([None] * 10 + ["1"] * 110)
+    with pytest.raises(DataError, match="no spot has both 'truth' and 'mine'"):
+        score_section(section, truth="truth", pred="mine")
+
+
+def test_suspended_runs_leave_the_caller_s_threads_alone(section) -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    first, second = (iter_run("spamask", section, **(SMALL | {"epochs": 50})) for _ in range(2))
+    for _ in range(8):
+        next(first)
+        next(second)
+        assert torch.get_num_threads() == before
+    first.close()
+    second.close()
+    assert torch.get_num_threads() == before

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -92,6 +93,7 @@ def params(
 @app.command()
 def info(path: PathArgument, json_out: Json = False) -> None:
     """Say what a file or folder holds."""
+    from .core.provenance import records
     from .io.read import read
 
     found = read(path)
@@ -114,7 +116,7 @@ def info(path: PathArgument, json_out: Json = False) -> None:
                 "image": image,
                 "in_image": None if s.image is None else float(s.image.contains(s.coords).mean()),
                 "obs": [str(c) for c in s.adata.obs.columns],
-                "runs": sorted(s.adata.uns.get("stmask", {})),
+                "runs": sorted(records(s.adata)),
                 "notes": s.notes,
             }
         )
@@ -216,13 +218,17 @@ def score(
     pred: Annotated[
         str | None, typer.Option(help="Column with the domains; default: every run.")
     ] = None,
+    counts_layer: Annotated[str | None, typer.Option(help="Layer with the raw counts.")] = None,
     json_out: Json = False,
 ) -> None:
     """Compare domains with an annotation, the two training-free controls beside them."""
     from .pipeline import as_section
     from .scoring import score_section
 
-    table = score_section(as_section(result), truth=truth, pred=pred)
+    section = as_section(result)
+    if counts_layer is not None:
+        section = replace(section, counts_layer=counts_layer)
+    table = score_section(section, truth=truth, pred=pred)
     shown = ("ARI", "NMI", "AMI", "PAS", "CHAOS")
     lines = [f"{'':16s}" + "".join(f"{c:>9s}" for c in shown)]
     lines += [f"{n:16s}" + "".join(f"{row[c]:9.3f}" for c in shown) for n, row in table.items()]

@@ -14,7 +14,13 @@ import typer
 from tqdm import tqdm
 
 from .cli import emit, has_display
-from .core.errors import FileFormatError, MissingFileError, ParameterError
+from .core.errors import (
+    FileFormatError,
+    MissingFileError,
+    OutputError,
+    ParameterError,
+    describe_os_error,
+)
 from .core.params import FieldInfo, describe
 from .core.progress import Steps
 from .core.result import Result
@@ -89,6 +95,7 @@ def _fixed(
     image: Annotated[
         Path | None, typer.Option(help="Histology image, where it lies elsewhere.")
     ] = None,
+    counts_layer: Annotated[str | None, typer.Option(help="Layer with the raw counts.")] = None,
     key: Annotated[
         str | None, typer.Option(help="Prefix of what is written; default: the method.")
     ] = None,
@@ -115,6 +122,7 @@ def _run(
     preset: str | None,
     params: Path | None,
     image: Path | None,
+    counts_layer: str | None,
     key: str | None,
     model: Path | None,
     save_model: Path | None,
@@ -138,7 +146,7 @@ def _run(
         check_target(save_model)
     sections: list[Section] = []
     for one in path:
-        found = read(one, image=image)
+        found = read(one, image=image, counts_layer=counts_layer)
         sections += found if isinstance(found, list) else [found]
     given = (_read_params(params, method) if params else {}) | values
     result = watch(
@@ -163,6 +171,8 @@ def _run(
 
 def _read_params(path: Path, method: str) -> dict[str, Any]:
     """Parameters from a JSON file: the bare values, or the record of a run."""
+    from .models import params_of
+
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -173,10 +183,14 @@ def _read_params(path: Path, method: str) -> dict[str, Any]:
         raise FileFormatError(f"{path} is not JSON ({error})", "give a JSON object") from None
     if not isinstance(data, dict):
         raise FileFormatError(f"{path} holds no JSON object", 'give {"name": value, ...}')
-    if data.get("method", method) != method:
-        raise ParameterError(f"{path} is a record of '{data['method']}'", f"run '{data['method']}'")
-    values = data.get("params", data)
-    return dict(values)
+    if isinstance(data.get("params"), dict):  # the record of a run
+        if data.get("method", method) != method:
+            raise ParameterError(
+                f"{path} is a record of '{data['method']}'", f"run '{data['method']}'"
+            )
+        data = data["params"]
+    params_of(method).checked(**data)  # says which one is unknown or out of bounds
+    return dict(data)
 
 
 def watch(steps: Steps[Result]) -> Result:
@@ -260,7 +274,10 @@ def demo(
     from .pipeline import iter_run
     from .viz.figure import save_domains_figure
 
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(describe_os_error(error, out), "give another folder") from None
     check_writable(out / "sample.h5ad")
     sample = sample_section()
     with tempfile.TemporaryDirectory() as folder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,7 +21,7 @@ from .core.errors import DataError, ParameterError, ResourceError
 from .core.memory import available_bytes, human, peak_rss_bytes
 from .core.params import DomainParams
 from .core.progress import Progress, Steps, drain
-from .core.provenance import input_hash, run_record
+from .core.provenance import input_hash, records, run_record
 from .core.result import Domains, Fit, Result
 from .core.section import Section
 from .features.graph import knn_graph
@@ -141,13 +141,22 @@ def iter_run(
             f"give {chosen.needs.max_sections} at most" if sections else "give one",
         )
     if params is None:
+        if model is not None:
+            _check_model_values(values)
         params = resolve_params(chosen, sections[0], preset, **values)
-    elif values or not isinstance(params, chosen.Params):
+    elif not isinstance(params, chosen.Params):
         raise ParameterError(
-            f"params and single parameters of {chosen.title} were mixed",
-            "pass either params= or single values",
+            f"params is a {type(params).__name__}, expected {chosen.Params.__name__}",
+            f"make them with napari_stmask.params('{method}', ...)",
         )
-    return (yield from _run(chosen, sections, params, key_added or chosen.name, model, baselines))
+    elif values or preset != "recommended":
+        raise ParameterError(
+            f"params and a preset or single parameters of {chosen.title} were mixed",
+            "pass either params= or a preset with single values",
+        )
+    key = chosen.name if key_added is None else key_added
+    _check_key(key, sections[0])
+    return (yield from _run(chosen, sections[0], params, key, model, baselines))
 
 
 def run(method: str, data: Data | Sequence[Data], **options: Any) -> Result:
@@ -157,17 +166,21 @@ def run(method: str, data: Data | Sequence[Data], **options: Any) -> Result:
 
 def _run(
     method: Method,
-    sections: list[Section],
+    full: Section,
     params: DomainParams,
     key: str,
     model: str | Path | None,
     with_baselines: bool,
 ) -> Steps[Result]:
     started, cpu = time.monotonic(), time.process_time()
-    section = sections[0]
-    notes = _check(method, section, params)
-    full = section
+    # From here on a bare copy: nothing that the run does or sees is the user's own table.
+    section = full.bare()
+    hashed = input_hash(section)
+    _check(method, section, params)
+    notes: list[str] = []
     filled = np.diff(section.counts().indptr) > 0
+    if not filled.any():
+        raise DataError(f"{full.where}: no spot has any counts", "give the matrix of raw counts")
     if not filled.all():
         empty = int((~filled).sum())
         notes.append(f"{empty} spots without any counts were left out.")
@@ -184,9 +197,11 @@ def _run(
     else:
         fit = yield from method.apply(model, [section], params)
     fitted = time.monotonic()
+    notes += fit.details.pop("notes", [])
     domains = yield from _domains(fit, params)
-    if not params.auto_domains and domains.n_domains < params.n_domains:
-        notes.append(f"Only {domains.n_domains} of {params.n_domains} domains hold spots.")
+    asked = domains.details.get("asked", params.n_domains)
+    if domains.n_domains != asked:
+        notes.append(f"{asked} domains were asked for, the clustering gave {domains.n_domains}.")
         yield Progress(1, 1, "clustering", message=notes[-1])
     graph = knn_graph(section.coords, min(section.lattice.ring, section.n_spots - 1))
     refined = smooth_labels(domains.codes, graph) if params.smooth_labels else None
@@ -203,7 +218,7 @@ def _run(
         key=key,
         params=fit.params or params,
         section_sources={full.name: full.source},
-        hashes={full.name: input_hash(full)},
+        hashes={full.name: hashed},
         extra={
             "device": fit.details.get("device", "cpu"),
             "model": None if model is None else str(model),
@@ -226,8 +241,39 @@ def _run(
     return result
 
 
-def _check(method: Method, section: Section, params: DomainParams) -> list[str]:
-    """Refuse what cannot work before any work is done; say what the user should know."""
+def _check_key(key: str, section: Section) -> None:
+    """Refuse a key that files cannot hold, or under which something else is stored."""
+    if not key.strip() or not key.isprintable() or "/" in key:
+        raise ParameterError(
+            f"the result's name {key!r} cannot be stored",
+            "use letters, digits, spaces, '_', '-' or '.'",
+        )
+    stored = section.adata.uns.get("stmask", {})
+    if not isinstance(stored, Mapping):
+        raise DataError(
+            f"{section.where}: uns['stmask'] holds something that is not this package's",
+            "rename it",
+        )
+    if key in section.adata.obs and key not in records(section.adata):
+        raise ParameterError(
+            f"{section.where} has a column '{key}' of its own in obs",
+            "choose another name for the result (key_added, --key)",
+        )
+
+
+def _check_model_values(values: Mapping[str, Any]) -> None:
+    """With a saved model only the clustering, the layer and the device are the caller's."""
+    own = {*DomainParams.model_fields, "denoise"}
+    fixed = sorted(set(values) - own)
+    if fixed:
+        raise ParameterError(
+            f"{', '.join(fixed)} belong to the saved model and cannot be changed",
+            f"with a model give only: {', '.join(sorted(own))}",
+        )
+
+
+def _check(method: Method, section: Section, params: DomainParams) -> None:
+    """Refuse what cannot work before any work is done."""
     if params.n_domains > section.n_spots and not params.auto_domains:
         raise ParameterError(
             f"{params.n_domains} domains were asked of {section.n_spots} spots",
@@ -244,7 +290,6 @@ def _check(method: Method, section: Section, params: DomainParams) -> list[str]:
             f"the run would take about {human(expected)} of memory, {human(free)} are free",
             "lower tile_spots or the network's width, or close other programs",
         )
-    return []
 
 
 def _domains(fit: Fit, params: DomainParams) -> Steps[Domains]:
@@ -260,6 +305,7 @@ def _domains(fit: Fit, params: DomainParams) -> Steps[Domains]:
     domains = yield from cluster_steps(
         inputs, n_domains, method=params.clustering, seed=params.seed
     )
+    domains.details["asked"] = n_domains
     if curve is not None:
         domains.details["stability"] = {str(k): round(v, 4) for k, v in curve.items()}
     return domains

@@ -7,7 +7,7 @@ import pandas as pd
 from .analysis.scores import against_truth, spatial_scores
 from .core.errors import DataError, ParameterError
 from .core.progress import drain
-from .core.provenance import read_record
+from .core.provenance import read_record, records
 from .core.section import Section
 from .pipeline import baseline_codes
 
@@ -44,7 +44,7 @@ def score_section(
         If no spot is annotated.
     """
     obs = section.adata.obs
-    runs = sorted(section.adata.uns.get("stmask", {}))
+    runs = sorted(records(section.adata))
     columns = [pred] if pred else [c for r in runs for c in (r, f"{r}_refined") if c in obs]
     if not columns:
         raise ParameterError(
@@ -66,6 +66,11 @@ def score_section(
     out = {}
     for name, labels in labelings.items():
         known = labels.notna().to_numpy()
+        if not (known & obs[truth].notna().to_numpy()).any():
+            raise DataError(
+                f"{section.where}: no spot has both '{truth}' and '{name}'",
+                "give columns that overlap",
+            )
         spatial = spatial_scores(section.coords[known], labels[known].astype(str).to_numpy())
         out[name] = against_truth(obs[truth], labels) | spatial
     return out

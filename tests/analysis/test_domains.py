@@ -116,3 +116,22 @@ def test_smoothing_never_removes_a_domain() -> None:
     labels = np.zeros(36, int)
     labels[14] = 1
     assert set(smooth_labels(labels, knn_graph(np.column_stack([x, y]), 4))) == {0, 1}
+
+
+@pytest.mark.parametrize("method", ["kmeans", "leiden"])
+def test_a_vote_of_one_is_that_partition(method: str) -> None:
+    """Also where domains overlap and a spot lies nearer to another centre."""
+    from napari_stmask.analysis.domains import _kmeans, _leiden
+
+    x, _ = blobs(4, 400, spread=1.0)
+    found = cluster(x, 4, method=method)
+    codes = _kmeans(x, 4, 0)[0] if method == "kmeans" else drain(_leiden(x, 4, 0))[0]
+    assert adjusted_rand_score(codes, found.codes) == 1
+
+
+def test_leiden_gives_the_nearest_number_it_can_reach() -> None:
+    """Two groups with no neighbour in common cannot be one community."""
+    x, labels = blobs(2, 240, spread=1000)
+    found = cluster(x, 1, method="leiden")
+    assert found.n_domains == 2
+    assert adjusted_rand_score(labels, found.codes) == 1

@@ -2,8 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from napari_stmask.analysis.scores import against_truth, chaos, morans_i, pas, spatial_scores
-from napari_stmask.features.graph import knn_graph, radius_graph
+from napari_stmask.analysis.scores import against_truth, chaos, pas, spatial_scores
 
 
 def grid(n: int = 10) -> np.ndarray:
@@ -44,18 +43,17 @@ def test_doubled_positions() -> None:
     assert 0 <= pas(coords, np.arange(32) % 2) <= 1
 
 
-def test_morans_i_against_its_definition() -> None:
+def test_pas_without_ties_is_its_definition() -> None:
+    from scipy.spatial import cKDTree
+
     rng = np.random.default_rng(0)
-    graph = knn_graph(rng.random((40, 2)), 4)
-    values = rng.normal(size=(40, 3))
-    w = graph.toarray()
-    z = values - values.mean(axis=0)
-    expected = [40 / w.sum() * (w * np.outer(c, c)).sum() / (c**2).sum() for c in z.T]
-    np.testing.assert_allclose(morans_i(values, graph), expected)
-    assert morans_i(np.ones((40, 1)), graph)[0] == 0
+    coords, labels = rng.random((200, 2)), rng.integers(3, size=200)
+    index = cKDTree(coords).query(coords, k=11)[1][:, 1:]
+    expected = ((labels[index] != labels[:, None]).sum(axis=1) > 5).mean()
+    assert pas(coords, labels) == pytest.approx(expected)
 
 
-def test_checkerboard_is_negative() -> None:
-    coords = grid(8)
-    board = (coords.sum(axis=1) % 2)[:, None]
-    assert morans_i(board, radius_graph(coords, 1.0))[0] < -0.8
+def test_pas_does_not_depend_on_the_order_of_ties() -> None:
+    labels = np.random.default_rng(0).integers(2, size=400)
+    jitter = 1e-9 * np.random.default_rng(1).random((400, 2))
+    assert pas(grid(20), labels) == pas(grid(20) + jitter, labels)

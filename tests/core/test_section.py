@@ -46,7 +46,7 @@ def with_double_genes(adata: AnnData) -> None:
         (without_positions, "no 'spatial' coordinates"),
         (with_nan, "1 of 12 spots have no finite coordinates"),
         (with_words, "not numbers"),
-        (with_one_axis, "expected spots x 2"),
+        (with_one_axis, "expected spots x 2 or 3"),
         (with_double_spots, "names of spots are not unique"),
         (with_double_genes, "names of genes are not unique"),
     ],

@@ -8,8 +8,6 @@ from napari_stmask.core.errors import ParameterError
 from napari_stmask.features.graph import (
     knn_graph,
     normalised_adjacency,
-    radius_graph,
-    undirected_edges,
 )
 
 
@@ -80,19 +78,6 @@ def test_doubled_positions_are_linked() -> None:
     assert knn_graph(coords, 2).nnz == 20  # all at distance 0: all tie
 
 
-def test_radius() -> None:
-    graph = radius_graph(hexagons(10, 10), 1.0)
-    assert graph[55].nnz == 6
-    with pytest.raises(ParameterError, match="radius"):
-        radius_graph(hexagons(3, 3), 0)
-
-
 def test_refuses_no_neighbours() -> None:
     with pytest.raises(ParameterError, match="at least 1"):
         knn_graph(np.zeros((3, 2)), 0)
-
-
-def test_edges_once() -> None:
-    graph = knn_graph(hexagons(5, 5), 6)
-    edges = undirected_edges(graph)
-    assert len(edges) == graph.nnz // 2

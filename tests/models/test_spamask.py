@@ -201,7 +201,7 @@ def test_global_state_is_untouched(section: Section) -> None:
         {"node_mask_rate": 0.0},
         {"own_weight": 1.0},
         {"tile_spots": 500},
-        {"patience": 2, "epochs": 30},
+        {"patience": 1, "learning_rate": 0.1},
         {"replicates": 3},
         {"replicates": 3, "consensus": "joint"},
         {"clip": 0.0, "weight_decay": 0.0, "link_weight": 0.0, "link_dropout": 0.0},

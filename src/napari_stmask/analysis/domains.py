@@ -70,8 +70,9 @@ def cluster_steps(
     Returns
     -------
     Domains
-        Codes ordered by size (0 is the largest domain), confidence the mean membership. Where
-        every spot of a domain leans to another one, that domain stays empty and comes last.
+        Codes ordered by size (0 is the largest domain), confidence the mean membership. There
+        are fewer domains where one is outvoted everywhere, and Leiden gives the nearest number
+        that a resolution reaches.
 
     Raises
     ------
@@ -88,11 +89,11 @@ def cluster_steps(
     for i, embedding in enumerate(embeddings):
         one, details = yield from _memberships(embedding, n_domains, method, seed + 1000 * i)
         memberships.append(one)
-    mean = _soft_vote(memberships)
+    width = max(one.shape[1] for one in memberships)
+    mean = _soft_vote([np.pad(m, ((0, 0), (0, width - m.shape[1]))) for m in memberships])
     codes = mean.argmax(axis=1)
-    sizes = np.bincount(codes, minlength=n_domains)
-    rank = np.empty(n_domains, dtype=np.intp)
-    rank[np.argsort(-sizes, kind="stable")] = np.arange(n_domains)
+    rank = np.empty(width, dtype=np.intp)
+    rank[np.argsort(-np.bincount(codes, minlength=width), kind="stable")] = np.arange(width)
     confidence = mean.max(axis=1) / mean.sum(axis=1)
     if len(embeddings) > 1:
         details = {"consensus_of": len(embeddings)}
@@ -134,7 +135,7 @@ def _memberships(
         codes, details = _kmeans(embedding, k, seed)
     else:
         codes, details = yield from _leiden(embedding, k, seed)
-    return _softness(embedding, codes, k), details
+    return _softness(embedding, codes, max(k, int(codes.max()) + 1)), details
 
 
 def _kmeans(embedding: Embedding, k: int, seed: int) -> tuple[NDArray[np.intp], dict[str, Any]]:
@@ -167,16 +168,11 @@ def _leiden(
         found = int(codes.max()) + 1
         if best is None or abs(found - k) < abs(best[0] - k):
             best = (found, resolution, codes)
-        yield Progress(step + 1, 30, "clustering", message=f"resolution {resolution:.3f}: {found}")
+        yield Progress(step + 1, 30, "clustering")
         if found == k:
             break
         low, high = (resolution, high) if found < k else (low, resolution)
     assert best is not None
-    if best[0] != k:
-        raise ParameterError(
-            f"Leiden finds no resolution with {k} domains (closest: {best[0]})",
-            "choose another number of domains, or clustering='mixture'",
-        )
     return best[2], {"resolution": best[1]}
 
 
@@ -207,7 +203,8 @@ def _softness(embedding: Embedding, codes: NDArray[np.intp], k: int) -> NDArray[
     distance[rows, codes] = np.inf
     other = distance.argmin(axis=1)
     next_best = distance[rows, other]
-    share = np.clip(next_best / np.maximum(own + next_best, 1e-12), 0.5, 1.0)
+    # Above one half, so that a vote of one partition is that partition.
+    share = np.clip(next_best / np.maximum(own + next_best, 1e-12), 0.5 + 1e-6, 1.0)
     out[rows, codes] = share
     out[rows, other] += 1 - share
     return out
@@ -249,9 +246,10 @@ def choose_n_domains_steps(
     for k in ks:
         stable = _stability(embedding, k, subsets, rng)
         codes = KMeans(k, n_init=5, random_state=seed).fit_predict(embedding)
-        separate = silhouette_score(
-            embedding, codes, sample_size=min(n, _SILHOUETTE_SPOTS), random_state=seed
-        )
+        separate = 0.0
+        if np.unique(codes).size == k:  # fewer where rows are identical
+            sample = min(n, _SILHOUETTE_SPOTS)
+            separate = silhouette_score(embedding, codes, sample_size=sample, random_state=seed)
         curve[k] = stable * max(float(separate), 0.0)
         yield Progress(k - lowest + 1, len(ks), "choosing the number of domains")
     return max(curve, key=lambda k: (curve[k], -k)), curve

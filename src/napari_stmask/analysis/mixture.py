@@ -59,7 +59,10 @@ def _whiten(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.flo
     """Rotate and scale to unit covariance; return also the SVD-scaled data and log|det|."""
     centred = x - x.mean(axis=0)
     value, vector = np.linalg.eigh(centred.T @ centred / len(x))
-    keep = value > max(value.max(), 1e-300) * _EIGEN_FLOOR
+    # At least one direction stays, so that identical rows are one component and no crash.
+    keep = value >= max(value.max(), 1e-300) * _EIGEN_FLOOR
+    keep[-1] = True
+    value = np.maximum(value, 1e-300)
     value, vector = value[keep], vector[:, keep]
     rotated = centred @ vector
     return rotated / np.sqrt(value), rotated, float(0.5 * np.log(value).sum())

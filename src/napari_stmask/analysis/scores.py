@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from sklearn.metrics import (
@@ -19,7 +18,7 @@ from sklearn.metrics import (
 
 from ..features.graph import nearest
 
-__all__ = ["against_truth", "chaos", "morans_i", "pas", "spatial_scores"]
+__all__ = ["against_truth", "chaos", "pas", "spatial_scores"]
 
 Labels = NDArray[Any]
 
@@ -72,47 +71,27 @@ def chaos(coords: NDArray[np.floating[Any]], labels: Labels) -> float:
 def pas(coords: NDArray[np.floating[Any]], labels: Labels, *, k: int = 10) -> float:
     """Share of spots for which more than half of the ``k`` nearest spots lie in other domains.
 
-    Shang & Zhou, SpatialPCA, 2022. Lower is smoother. On a lattice the k-th distance is shared
-    by several spots: all of them count, so that the order of ties cannot change the score.
+    Shang & Zhou, SpatialPCA, 2022. Lower is smoother. On a lattice several spots share the
+    k-th distance: they share the places that are left among the ``k`` in equal parts, so that
+    the order of ties cannot change the score.
     """
     n = len(coords)
     if n < 2:
         return 0.0
-    neighbours = nearest(coords, k)
-    differs = labels[neighbours.row] != labels[neighbours.col]
-    among = np.bincount(neighbours.row, minlength=n)
-    other = np.bincount(neighbours.row, weights=differs, minlength=n)
-    return float((other > among / 2).mean())
+    k = min(k, n - 1)
+    near = nearest(coords, k)
+    farthest = np.zeros(n)
+    np.maximum.at(farthest, near.row, near.data)
+    tied = near.data >= farthest[near.row] * (1 - 1e-6)
+    strict = np.bincount(near.row[~tied], minlength=n)
+    share = (k - strict) / np.bincount(near.row[tied], minlength=n)
+    weight = np.where(tied, share[near.row], 1.0)
+    differs = labels[near.row] != labels[near.col]
+    other = np.bincount(near.row, weights=weight * differs, minlength=n)
+    return float((other > k / 2 + 1e-9).mean())
 
 
 def spatial_scores(coords: NDArray[np.floating[Any]], labels: Labels) -> dict[str, float]:
     """`PAS` and `CHAOS`, and their mean ``DIS``; all lower for smoother domains."""
     first, second = pas(coords, labels), chaos(coords, labels)
     return {"PAS": first, "CHAOS": second, "DIS": (first + second) / 2}
-
-
-def morans_i(values: NDArray[np.floating[Any]], graph: sp.csr_matrix) -> NDArray[np.float64]:
-    """Moran's I of each column: spatial autocorrelation over ``graph``.
-
-    Moran, Biometrika 37, 1950: ``n / W * sum_ij w_ij z_i z_j / sum_i z_i^2``.
-
-    Parameters
-    ----------
-    values
-        (n_spots, n_columns) float.
-    graph
-        (n_spots, n_spots) CSR of non-negative weights, zero diagonal.
-
-    Returns
-    -------
-    numpy.ndarray
-        (n_columns,) float64; 0 for constant columns.
-    """
-    z = np.asarray(values, dtype=np.float64)
-    z = z - z.mean(axis=0)
-    square = (z**2).sum(axis=0)
-    cross = np.einsum("ij,ij->j", z, graph @ z)
-    factor = len(z) / graph.sum()
-    return np.asarray(
-        np.divide(factor * cross, square, out=np.zeros_like(square), where=square > 0)
-    )

@@ -39,12 +39,17 @@ class Params(BaseModel):
         ParameterError
             If there is no such preset.
         """
+        if cls.PLATFORM_PRESET and platform not in cls.PLATFORM_PRESET:
+            raise ParameterError(
+                f"there is no platform '{platform}'",
+                f"use one of: {', '.join(cls.PLATFORM_PRESET)}",
+            )
         if name == "recommended":
             name = cls.PLATFORM_PRESET.get(platform, cls.PLATFORM_PRESET.get("unknown", name))
         if name == "defaults":
             return {}
         if name not in cls.PRESETS:
-            known = ", ".join(["recommended", *cls.PRESETS])
+            known = ", ".join(["recommended", "defaults", *cls.PRESETS])
             raise ParameterError(f"there is no preset '{name}'", f"use one of: {known}")
         return dict(cls.PRESETS[name])
 

@@ -16,7 +16,7 @@ from anndata import AnnData
 from .params import Params
 from .section import Section
 
-__all__ = ["as_command", "as_python", "input_hash", "read_record", "versions"]
+__all__ = ["as_command", "as_python", "input_hash", "read_record", "records", "versions"]
 
 _PACKAGES = ("napari-stmask", "torch", "anndata", "scanpy", "scikit-learn", "scipy", "numpy")
 SCHEMA = 1
@@ -50,6 +50,14 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def records(adata: AnnData) -> dict[str, str]:
+    """Key -> record as JSON of every run that wrote to ``adata``; empty where none did."""
+    found = adata.uns.get("stmask")
+    if not isinstance(found, Mapping):
+        return {}
+    return {str(k): v for k, v in found.items() if isinstance(v, str)}
+
+
 def read_record(adata: AnnData, key: str) -> dict[str, Any]:
     """The record that the run ``key`` left in ``uns["stmask"]``.
 
@@ -58,7 +66,7 @@ def read_record(adata: AnnData, key: str) -> dict[str, Any]:
     KeyError
         If no run of that key wrote to ``adata``.
     """
-    record: dict[str, Any] = json.loads(adata.uns["stmask"][key])
+    record: dict[str, Any] = json.loads(records(adata)[key])
     return record
 
 
@@ -67,7 +75,14 @@ def _changed(params: Params) -> dict[str, Any]:
     return params.model_dump(exclude_defaults=True)
 
 
-def as_python(method: str, source: str | None, params: Params, *, key: str | None = None) -> str:
+def as_python(
+    method: str,
+    source: str | None,
+    params: Params,
+    *,
+    key: str | None = None,
+    counts_layer: str | None = None,
+) -> str:
     """A script that repeats the run.
 
     ``source`` None leaves a placeholder for the section.
@@ -76,7 +91,8 @@ def as_python(method: str, source: str | None, params: Params, *, key: str | Non
     if key and key != method:
         values["key_added"] = key
     arguments = "".join(f"    {name}={value!r},\n" for name, value in values.items())
-    read = f"stm.read({source!r})" if source else "...  # a Section, an AnnData or a path"
+    layer = f", counts_layer={counts_layer!r}" if counts_layer else ""
+    read = f"stm.read({source!r}{layer})" if source else "...  # a Section, an AnnData or a path"
     return (
         "import napari_stmask as stm\n\n"
         f"section = {read}\n"
@@ -90,6 +106,7 @@ def as_command(
     params: Params,
     *,
     key: str | None = None,
+    counts_layer: str | None = None,
     out: str = "result.h5ad",
 ) -> str:
     """The command line that repeats the run."""
@@ -102,6 +119,8 @@ def as_command(
             parts += [flag, str(value)]
     if key and key != method:
         parts += ["--key", key]
+    if counts_layer:
+        parts += ["--counts-layer", counts_layer]
     return shlex.join([*parts, "--out", out])
 
 

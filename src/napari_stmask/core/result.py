@@ -14,6 +14,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 
 from .params import DomainParams
+from .provenance import records
 
 __all__ = ["UNASSIGNED_COLOUR", "Domains", "Fit", "Result"]
 
@@ -137,34 +138,44 @@ class Result:
     def apply(self, adata: AnnData, rows: slice = slice(None)) -> None:
         """Write the answers for the spots ``rows`` onto ``adata`` under ``key``.
 
-        Writing twice changes nothing; nothing but the slots named in the documentation is
-        touched: ``obs[key]``, ``obs[key_confidence]``, ``obs[key_refined]``, ``uns[key_colors]``,
-        ``obsm[X_key]``, ``obsp[key_graph]``, ``layers[key_*]``, ``var[key_*]``, ``uns["stmask"]``.
+        What an earlier run of the same key wrote is taken away first, so that no answer of it
+        is left beside the new ones. Touches ``obs[key]``, ``obs[key_confidence]``,
+        ``obs[key_refined]``, ``uns[key_colors]``, ``obsm[X_key]``, ``obsp[key_graph]``,
+        ``layers[key_*]``, ``var[key_*]``, ``uns["stmask"]`` and nothing else.
         """
-        key = self.key
-        names = [str(i + 1) for i in range(len(self.colors))]
-        adata.obs[key] = _categories(self.domains.codes[rows], names)
-        adata.obs[f"{key}_confidence"] = self.domains.confidence[rows].astype(np.float32)
-        if self.refined is not None:
-            adata.obs[f"{key}_refined"] = _categories(self.refined[rows], names)
-            adata.uns[f"{key}_refined_colors"] = list(self.colors)
-        adata.uns[f"{key}_colors"] = list(self.colors)
-        adata.obsm[f"X_{key}"] = np.asarray(self.embedding[rows], dtype=np.float32)
-        if self.fit.graph is not None:
-            adata.obsp[f"{key}_graph"] = self.fit.graph[rows, rows]
-        for name, layer in self.fit.layers.items():
-            adata.layers[f"{key}_{name}"] = layer[rows]
-        for name, values in self.fit.var.items():
-            adata.var[f"{key}_{name}"] = values
+        slots = self._slots(rows)
+        old = records(adata)
+        written = [[slot, name] for slot, name in slots]
+        record = json.dumps({**self.record, "slots": written}, allow_nan=False)
+        for slot, name in json.loads(old[self.key]).get("slots", []) if self.key in old else []:
+            holder = getattr(adata, slot)
+            if name in holder:
+                del holder[name]
+        for (slot, name), value in slots.items():
+            getattr(adata, slot)[name] = value
         # Assigned as a new dictionary, so that a copy of the AnnData never shares it.
-        adata.uns["stmask"] = {**adata.uns.get("stmask", {}), key: record_text(self.record)}
+        adata.uns["stmask"] = {**old, self.key: record}
+
+    def _slots(self, rows: slice) -> dict[tuple[str, str], Any]:
+        """Everything that is written, by slot and name."""
+        key, fit = self.key, self.fit
+        names = [str(i + 1) for i in range(len(self.colors))]
+        out: dict[tuple[str, str], Any] = {
+            ("obs", key): _categories(self.domains.codes[rows], names),
+            ("obs", f"{key}_confidence"): self.domains.confidence[rows].astype(np.float32),
+            ("uns", f"{key}_colors"): list(self.colors),
+            ("obsm", f"X_{key}"): np.asarray(fit.embedding[rows], dtype=np.float32),
+        }
+        if self.refined is not None:
+            out["obs", f"{key}_refined"] = _categories(self.refined[rows], names)
+            out["uns", f"{key}_refined_colors"] = list(self.colors)
+        if fit.graph is not None:
+            out["obsp", f"{key}_graph"] = fit.graph[rows, rows]
+        out |= {("layers", f"{key}_{name}"): layer[rows] for name, layer in fit.layers.items()}
+        out |= {("var", f"{key}_{name}"): values for name, values in fit.var.items()}
+        return out
 
 
 def _categories(codes: NDArray[np.intp], names: list[str]) -> pd.Categorical:
     """Negative codes become missing values."""
     return pd.Categorical.from_codes(codes.tolist(), categories=names)  # type: ignore[call-overload, no-any-return]
-
-
-def record_text(record: Mapping[str, Any]) -> str:
-    """The record as JSON: one string survives every AnnData format unchanged."""
-    return json.dumps(record, allow_nan=False, sort_keys=True)

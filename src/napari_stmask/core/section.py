@@ -69,6 +69,12 @@ class Section:
 
     def __post_init__(self) -> None:
         self.validate()
+        spatial = np.asarray(self.adata.obsm["spatial"])
+        if spatial.shape[1] == 3 and np.ptp(spatial[:, 2].astype(np.float64)) > 0:
+            self.notes = [
+                *self.notes,
+                "The third coordinate is not used.",
+            ]
         pitch = _PITCH_UM.get(self.platform)
         regular = pitch is not None and self.n_spots > 6 and self.lattice.kind != "irregular"
         if self.um_per_px is None and pitch is not None and regular:
@@ -93,6 +99,11 @@ class Section:
             )
         if self.adata.n_vars == 0:
             raise DataError(f"{self.where}: the matrix has no genes", "give another matrix")
+        if self.adata.isbacked:
+            raise DataError(
+                f"{self.where}: the AnnData was opened in backed mode",
+                "load it into memory with adata.to_memory()",
+            )
         if "spatial" not in self.adata.obsm:
             raise DataError(
                 f"{self.where}: obsm has no 'spatial' coordinates",
@@ -101,7 +112,7 @@ class Section:
         spatial = np.asarray(self.adata.obsm["spatial"])
         if spatial.ndim != 2 or spatial.shape[1] not in (2, 3):
             raise DataError(
-                f"{self.where}: obsm['spatial'] has shape {spatial.shape}, expected spots x 2",
+                f"{self.where}: obsm['spatial'] has shape {spatial.shape}, expected spots x 2 or 3",
                 "store one x and one y for each spot",
             )
         try:
@@ -173,6 +184,11 @@ class Section:
                 f"{self.where}: {where} {problem}, expected raw counts",
                 "give the raw matrix, or name the layer that holds counts (counts_layer)",
             )
+        if not (counts.has_canonical_format and counts.data.all()):
+            # Double entries and stored zeros would count twice, or as seen.
+            counts = counts.copy()
+            counts.sum_duplicates()
+            counts.eliminate_zeros()
         return sp.csr_matrix(counts)
 
     def bare(self, rows: NDArray[np.bool_] | None = None) -> Section:

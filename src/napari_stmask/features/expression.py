@@ -7,7 +7,7 @@ log-transformed in place on the selection, and z-scored implicitly inside the PC
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -29,7 +29,6 @@ __all__ = [
 ]
 
 Float = NDArray[np.float32]
-HvgFlavor = Literal["seurat_v3", "seurat", "cell_ranger"]
 
 
 @dataclass(frozen=True)
@@ -98,12 +97,12 @@ def select_genes(
     n_top: int,
     min_cells: int,
     min_counts: int = 10,
-    flavor: HvgFlavor = "seurat_v3",
     where: str = "the section",
 ) -> NDArray[np.intp]:
     """Positions of the ``n_top`` most variable genes among those seen often enough.
 
-    Ranks with `scanpy.pp.highly_variable_genes`; where no more than ``n_top`` genes pass the
+    Ranks raw counts with `scanpy.pp.highly_variable_genes` (``seurat_v3``); where no more
+    than ``n_top`` genes pass the
     filter (targeted panels) all of them are taken. ``where`` names the section in messages.
 
     Raises
@@ -124,11 +123,7 @@ def select_genes(
     import scanpy as sc
 
     table = AnnData(counts[:, kept])
-    if flavor == "seurat_v3":
-        sc.pp.highly_variable_genes(table, flavor=flavor, n_top_genes=n_top)
-    else:
-        table.X = log_normalise(table.X, np.asarray(table.X.sum(axis=1)).ravel())
-        sc.pp.highly_variable_genes(table, flavor=flavor, n_top_genes=n_top)
+    sc.pp.highly_variable_genes(table, flavor="seurat_v3", n_top_genes=n_top)
     return np.asarray(kept[table.var["highly_variable"].to_numpy()])
 
 

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from ..core.errors import ParameterError
 
-__all__ = ["knn_graph", "nearest", "normalised_adjacency", "radius_graph", "undirected_edges"]
+__all__ = ["knn_graph", "nearest", "normalised_adjacency"]
 
 Coords = NDArray[np.floating[Any]]
 
@@ -85,25 +85,6 @@ def nearest(coords: Coords, k: int) -> sp.coo_matrix:
     return sp.coo_matrix((distance[near], (row[near], index[near])), shape=(n, n))
 
 
-def radius_graph(coords: Coords, radius: float) -> sp.csr_matrix:
-    """Link all spots that lie within ``radius`` (same unit as ``coords``) of each other.
-
-    Returns
-    -------
-    scipy.sparse.csr_matrix
-        (n_spots, n_spots) float32, entries 1, zero diagonal, symmetric.
-
-    Raises
-    ------
-    ParameterError
-        If ``radius`` is not positive.
-    """
-    if not radius > 0:
-        raise ParameterError(f"radius is {radius}", "use a positive distance in coordinate units")
-    pairs = cKDTree(coords).query_pairs(radius * (1 + 1e-9), output_type="ndarray")
-    return _from_pairs(pairs[:, 0], pairs[:, 1], len(coords))
-
-
 def normalised_adjacency(graph: sp.csr_matrix) -> sp.csr_matrix:
     """Symmetric normalisation with self-loops, ``D^-1/2 (A + I) D^-1/2``.
 
@@ -120,9 +101,3 @@ def normalised_adjacency(graph: sp.csr_matrix) -> sp.csr_matrix:
     out = (d @ a @ d).tocsr().astype(np.float32)
     out.sort_indices()
     return out
-
-
-def undirected_edges(graph: sp.csr_matrix) -> NDArray[np.int64]:
-    """Each edge of a symmetric graph once, as (n_edges, 2) with first < second."""
-    upper = sp.triu(graph, k=1).tocoo()
-    return np.column_stack([upper.row, upper.col]).astype(np.int64)

@@ -248,7 +248,15 @@ class DomainsDock(Page):
             raise ParameterError("This result has no record of its run", "run the method again")
         method = str(domains.record["method"])
         params = params_of(method).checked(**domains.record["params"])
-        return str(write(method, item.section.source, params, key=domains.key))
+        return str(
+            write(
+                method,
+                item.section.source,
+                params,
+                key=domains.key,
+                counts_layer=item.section.counts_layer,
+            )
+        )
 
     @slot
     def _on_python(self) -> None:

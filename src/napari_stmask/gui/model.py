@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..analysis.match import match_codes
 from ..core.errors import ParameterError
-from ..core.provenance import read_record
+from ..core.provenance import read_record, records
 from ..core.result import Result
 from ..core.section import Section
 from ..viz.palette import PALETTE, UNASSIGNED_COLOUR
@@ -251,8 +251,7 @@ def _is_hex(color: str) -> bool:
 
 def stored_keys(section: Section) -> list[str]:
     """Keys of the runs whose answers the section carries."""
-    runs = section.adata.uns.get("stmask", {})
-    return [str(key) for key in runs] if isinstance(runs, Mapping) else []
+    return list(records(section.adata))
 
 
 @dataclass(eq=False)

@@ -82,11 +82,25 @@ def check_target(path: str | Path) -> Path:
             raise OutputError(f"{path} is a folder", "give the name of a file in it")
         if target.exists() and not os.access(target, os.W_OK):
             raise OutputError(f"{path} is write-protected", "give another name or unlock the file")
+        _try_to_create(folder)
     except (OSError, ValueError, RuntimeError) as error:
         raise OutputError(
             f"{path} is not a usable path ({brief(error)})", "give another"
         ) from error
     return target
+
+
+def _try_to_create(folder: Path) -> None:
+    """Make and remove a file: the one sure way to know that a folder takes new ones."""
+    probe = folder / f".{secrets.token_hex(8)}"
+    try:
+        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"Nothing can be written to {describe_os_error(error, folder)}",
+            "choose another folder",
+        ) from None
 
 
 def _os_error(error: BaseException) -> OSError | None:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 
 from ..core.errors import ResourceError
+from ..core.progress import Steps
 
-__all__ = ["choose_device", "cpu_threads", "release"]
+T = TypeVar("T")
+
+__all__ = ["choose_device", "cpu_threads", "in_threads", "release"]
 
 
 def _usable(name: str) -> bool:
@@ -60,6 +64,20 @@ def cpu_threads(count: int) -> Iterator[int]:
         yield wanted
     finally:
         torch.set_num_threads(before)
+
+
+def in_threads(steps: Steps[T], count: int) -> Steps[T]:
+    """``steps`` with ``count`` CPU threads in each step and the caller's number between them."""
+    try:
+        while True:
+            with cpu_threads(count):
+                try:
+                    event = next(steps)
+                except StopIteration as stop:
+                    return stop.value  # type: ignore[no-any-return]
+            yield event
+    finally:
+        steps.close()
 
 
 def release(device: torch.device) -> None:

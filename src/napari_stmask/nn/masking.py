@@ -68,8 +68,12 @@ class EdgeMasker:
         indptr = np.r_[0, np.cumsum(degree)]
         return sp.csr_matrix((scale[row] * scale[col], col, indptr), shape=(self.n, self.n))
 
-    def non_edges(self, count: int, rng: np.random.Generator) -> Index:
+    def non_edges(
+        self, count: int, rng: np.random.Generator, *, n_first: int | None = None
+    ) -> Index:
         """Ordered pairs of distinct spots that no link joins.
+
+        With ``n_first`` the first of each pair is one of the first ``n_first`` spots.
 
         Returns
         -------
@@ -80,6 +84,8 @@ class EdgeMasker:
         missing = count
         for _ in range(20):
             pair: NDArray[Any] = rng.integers(self.n, size=(missing + missing // 8 + 8, 2))
+            if n_first is not None:
+                pair[:, 0] = pair[:, 0] * n_first // self.n
             key = pair.min(axis=1) * self.n + pair.max(axis=1)
             at = np.searchsorted(self._keys, key)
             known = self._keys[np.minimum(at, len(self._keys) - 1)] == key if len(self._keys) else 0

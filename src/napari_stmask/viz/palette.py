@@ -74,18 +74,14 @@ def domain_colors(
         improved = False
         for i in range(n_domains):
             for j in range(i + 1, n_domains):
-                swapped = chosen.copy()
-                swapped[[i, j]] = swapped[[j, i]]
-                gain = _spread(touching, distance, swapped) - _spread(touching, distance, chosen)
+                # Only the rows of i and j change; their own border keeps its distance.
+                border = touching[i] - touching[j]
+                border[[i, j]] = 0
+                gain = border @ (distance[chosen[j], chosen] - distance[chosen[i], chosen])
                 if gain > 1e-9:
-                    chosen, improved = swapped, True
+                    chosen[[i, j]] = chosen[[j, i]]
+                    improved = True
     return [PALETTE[c] for c in chosen]
-
-
-def _spread(
-    touching: NDArray[np.float64], distance: NDArray[np.float64], chosen: NDArray[np.intp]
-) -> float:
-    return float((touching * distance[np.ix_(chosen, chosen)]).sum())
 
 
 def _opponent(rgb: NDArray[np.float64]) -> NDArray[np.float64]:

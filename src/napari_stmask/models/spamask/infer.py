@@ -109,4 +109,4 @@ def denoised_layer(
         blocks.append(sp.csr_matrix((block.data, (block.row, prepared.genes[block.col])), shape))
     flag = np.zeros(n_genes, dtype=bool)
     flag[prepared.genes] = True
-    return sp.vstack(blocks, format="csr").astype(np.float32), flag
+    return sp.vstack(blocks, format="csr", dtype=np.float32), flag

@@ -90,7 +90,9 @@ class DualMaskObjective:
         hidden = torch.from_numpy(np.union1d(drawn, self._always)).to(self.device)
         output = self._reconstruct(net, hidden)
         # With rate 0 nothing is hidden and every own spot is reconstructed.
-        rows = torch.from_numpy(scored if len(drawn) else np.arange(self.n_core)).to(self.device)
+        if not len(drawn):
+            scored = np.setdiff1d(np.arange(self.n_core), self._always)
+        rows = torch.from_numpy(scored).to(self.device)
         if not len(rows):
             return output.sum() * 0
         return scaled_cosine_error(self.x[rows], output[rows], self.params.alpha)
@@ -108,7 +110,7 @@ class DualMaskObjective:
         limit = self.params.scored_pairs // 2
         if len(positive) > limit:
             positive = positive[rng.choice(len(positive), limit, replace=False)]
-        negative = self.masker.non_edges(len(positive), rng)
+        negative = self.masker.non_edges(len(positive), rng, n_first=self.n_core)
         pairs = (torch.from_numpy(p).to(self.device) for p in (positive, negative))
         return link_loss(*(net.score_links(latent, p, rng) for p in pairs))
 

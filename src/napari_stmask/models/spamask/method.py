@@ -18,7 +18,7 @@ from ...core.progress import Progress, Steps
 from ...core.result import Fit
 from ...core.section import Section
 from ...features.graph import knn_graph, normalised_adjacency
-from ...nn.device import choose_device, cpu_threads
+from ...nn.device import choose_device, in_threads
 from ...nn.tiles import split_into_tiles
 from ...nn.train import Optimisation, retry_smaller, train
 from ..base import Estimate, Needs
@@ -26,7 +26,7 @@ from .infer import beside, denoised_layer, embed
 from .losses import DualMaskObjective
 from .model import SpaMaskNet
 from .params import SpaMaskParams
-from .prepare import Prepared, prepare
+from .prepare import Prepared, check_size, prepare
 from .state import SpaMaskState
 
 __all__ = ["SpaMask"]
@@ -64,8 +64,10 @@ class SpaMask:
         seconds = 5 + n / 2000 + params.replicates * (params.epochs * epoch + n * 4e-4)
         batch = min(n, 2 * params.tile_spots)
         nnz = sum(s.counts().nnz for s in sections)
+        # The layer is built in blocks and then joined, so it is there about three times.
+        layer = 24 * n * params.n_hvg if params.denoise else 0
         peak = 4 * (batch * (6 * h + 8 * width + 6 * d) + 3 * n * d) + 24 * n * params.neighbours
-        return Estimate(seconds, peak + 12 * nnz)
+        return Estimate(seconds, peak + 12 * nnz + layer)
 
     def fit(self, sections: Sequence[Section], params: SpaMaskParams) -> Steps[Fit]:
         """Train on one section.
@@ -77,15 +79,16 @@ class SpaMask:
         ParameterError
             If more than one section is given.
         """
-        section = _only(sections)
+        return (yield from in_threads(self._fit(_only(sections), params), params.threads))
+
+    def _fit(self, section: Section, params: SpaMaskParams) -> Steps[Fit]:
         device = choose_device(params.device)
         yield Progress(0, 3, "preparing", message="Selecting genes.")
         prepared = yield from prepare(section, params)
         run = _Training(section, prepared, params, device)
-        with cpu_threads(params.threads):
-            for i in range(params.replicates):
-                yield from run.replicate(i)
-            return run.finish((yield from _denoise(run)))
+        for i in range(params.replicates):
+            yield from run.replicate(i)
+        return run.finish((yield from _denoise(run)))
 
     def apply(
         self, model: str | Path, sections: Sequence[Section], params: SpaMaskParams
@@ -97,18 +100,20 @@ class SpaMask:
         DataError
             If the section lacks genes of the model.
         """
-        section = _only(sections)
+        return (yield from in_threads(self._apply(model, _only(sections), params), params.threads))
+
+    def _apply(self, model: str | Path, section: Section, params: SpaMaskParams) -> Steps[Fit]:
+        check_size(section)
         state = SpaMaskState.load(model)
         yield Progress(0, 1, "preparing", message="Reading the model.")
         # The network is the model's; how its answer is split and where it runs is the caller's.
         asked = params.model_dump(include={*DomainParams.model_fields, "denoise"})
         settings = state.params.model_copy(update=asked)
         run = _Training(section, state.prepare(section), settings, choose_device(params.device))
-        with cpu_threads(params.threads):
-            for net in state.nets:
-                run.add(net.to(run.device))
-                yield Progress(len(run.nets), len(state.nets), "embedding")
-            return run.finish((yield from _denoise(run)))
+        for net in state.nets:
+            run.add(net.to(run.device))
+            yield Progress(len(run.nets), len(state.nets), "embedding")
+        return run.finish((yield from _denoise(run)))
 
     def save_model(self, fit: Fit, path: str | Path) -> None:
         """Write the trained networks and their preprocessing to ``path`` (safetensors)."""
@@ -136,7 +141,9 @@ class _Training:
     history: dict[str, list[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.graph: sp.csr_matrix = knn_graph(self.section.coords, self.params.neighbours)
+        # Half of the section at most: a spot that averages over everything is like every other.
+        k = min(self.params.neighbours, max(1, (self.section.n_spots - 1) // 2))
+        self.graph: sp.csr_matrix = knn_graph(self.section.coords, k)
         self.adjacency = normalised_adjacency(self.graph)
 
     def add(self, net: SpaMaskNet) -> None:
@@ -150,7 +157,9 @@ class _Training:
         def attempt(tile_spots: int) -> Steps[tuple[SpaMaskNet, dict[str, list[float]]]]:
             return (yield from self._train(i, tile_spots))
 
-        net, curves = yield from retry_smaller(attempt, self.params.tile_spots, device=self.device)
+        net, curves = yield from retry_smaller(
+            attempt, min(self.params.tile_spots, self.section.n_spots), device=self.device
+        )
         self.history |= {(k if i == 0 else f"{k} ({i + 1})"): v for k, v in curves.items()}
         self.add(net)
 
@@ -165,7 +174,7 @@ class _Training:
             generator=generator,
             dropout=p.link_dropout,
         ).to(self.device)
-        held_out = np.sort(rng.permutation(n)[: int(_HELD_OUT * n) if p.patience else 0])
+        held_out = np.sort(rng.permutation(n)[: max(1, int(_HELD_OUT * n)) if p.patience else 0])
         tiles = [
             DualMaskObjective(
                 self.prepared.x,
@@ -199,6 +208,15 @@ class _Training:
         )
         return net, curves
 
+    def _notes(self) -> list[str]:
+        """Where the section is too small for what was asked."""
+        notes, p, d = [], self.params, self.prepared.x.shape[1]
+        if p.features == "pca" and d < p.n_pcs_in:
+            notes.append(f"Only {d} principal components, not {p.n_pcs_in}: few spots or genes.")
+        if p.neighbours > max(1, (self.section.n_spots - 1) // 2):
+            notes.append(f"Fewer than {p.neighbours} neighbours: the section is too small.")
+        return notes
+
     def finish(self, denoised: tuple[sp.csr_matrix, NDArray[np.bool_]] | None) -> Fit:
         """The answer of all replicates."""
         own = self.params.own_weight
@@ -217,8 +235,11 @@ class _Training:
                 "n_inputs": int(self.prepared.x.shape[1]),
                 "n_links": int(self.graph.nnz // 2),
                 "device": str(self.device),
+                "notes": self._notes(),
             },
-            state=SpaMaskState.of(self.nets, self.prepared, self.section, self.params),
+            state=SpaMaskState.of(
+                [net.cpu() for net in self.nets], self.prepared, self.section, self.params
+            ),
         )
 
 

@@ -23,7 +23,7 @@ from ...features.expression import (
 )
 from .params import SpaMaskParams
 
-__all__ = ["MIN_SPOTS", "Prepared", "prepare"]
+__all__ = ["MIN_SPOTS", "Prepared", "check_size", "prepare"]
 
 MIN_SPOTS = 10
 _PUBLISHED_TARGET = 1e6
@@ -70,6 +70,21 @@ def normalised(section: Section, genes: NDArray[np.intp], params: SpaMaskParams)
     return log_normalise(counts[:, genes], totals, target=target, log=params.log_transform)
 
 
+def check_size(section: Section) -> None:
+    """Refuse sections of fewer spots than statistics can be taken over.
+
+    Raises
+    ------
+    DataError
+        With fewer than ten spots.
+    """
+    if section.n_spots < MIN_SPOTS:
+        raise DataError(
+            f"{section.where}: {section.n_spots} spots are too few to learn from",
+            f"give a section with at least {MIN_SPOTS} spots under tissue",
+        )
+
+
 def prepare(section: Section, params: SpaMaskParams) -> Steps[Prepared]:
     """Select genes, normalise, scale and project; counts stay sparse throughout.
 
@@ -78,12 +93,8 @@ def prepare(section: Section, params: SpaMaskParams) -> Steps[Prepared]:
     DataError
         With fewer than ten spots or two usable genes, or without raw counts.
     """
+    check_size(section)
     n = section.n_spots
-    if n < MIN_SPOTS:
-        raise DataError(
-            f"{section.where}: {n} spots are too few to learn from",
-            f"give a section with at least {MIN_SPOTS} spots under tissue",
-        )
     counts = section.counts()
     genes = select_genes(
         counts, n_top=params.n_hvg, min_cells=min_cells_for(n), where=section.where
