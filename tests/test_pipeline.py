@@ -236,15 +236,22 @@ def test_names_that_files_cannot_hold(section, key: str) -> None:
 
 def test_a_column_of_the_user_s_is_never_replaced(section) -> None:
     section.adata.obs["truth"] = 1
-    with pytest.raises(ParameterError, match="column 'truth' of its own"):
-        run("spamask", section, key_added="truth", **SMALL)
+    section.adata.obs["zone_confidence"] = 2
+    section.adata.obsm["X_pca"] = np.ones((120, 3))
+    for key, slot in (
+        ("truth", "obs\\['truth'\\]"),
+        ("zone", "obs\\['zone_confidence'\\]"),
+        ("pca", "obsm\\['X_pca'\\]"),
+    ):
+        with pytest.raises(ParameterError, match=f"{slot} holds something that no run wrote"):
+            run("spamask", section, key_added=key, **SMALL)
     assert (section.adata.obs["truth"] == 1).all()
 
 
 @pytest.mark.parametrize("foreign", ["text", 5, [1]])
 def test_a_foreign_record_is_refused_before_the_run(section, foreign) -> None:
     section.adata.uns["stmask"] = foreign
-    with pytest.raises(DataError, match="not this package's"):
+    with pytest.raises(ParameterError, match="not this package's"):
         run("spamask", section, **SMALL)
     assert "spamask" not in section.adata.obs
 

@@ -21,8 +21,8 @@ from .core.errors import DataError, ParameterError, ResourceError
 from .core.memory import available_bytes, human, peak_rss_bytes
 from .core.params import DomainParams
 from .core.progress import Progress, Steps, drain
-from .core.provenance import input_hash, records, run_record
-from .core.result import Domains, Fit, Result
+from .core.provenance import input_hash, run_record
+from .core.result import Domains, Fit, Result, key_problem
 from .core.section import Section
 from .features.graph import knn_graph
 from .models.base import Method
@@ -155,7 +155,10 @@ def iter_run(
             "pass either params= or a preset with single values",
         )
     key = chosen.name if key_added is None else key_added
-    _check_key(key, sections[0])
+    problem = key_problem(sections[0].adata, key)
+    if problem is not None:
+        what, remedy = problem.rsplit(": ", 1)
+        raise ParameterError(f"{sections[0].where}: {what}", f"{remedy} (key_added, --key)")
     return (yield from _run(chosen, sections[0], params, key, model, baselines))
 
 
@@ -239,26 +242,6 @@ def _run(
     yield Progress(1, 1, "writing")
     result.apply(full.adata)
     return result
-
-
-def _check_key(key: str, section: Section) -> None:
-    """Refuse a key that files cannot hold, or under which something else is stored."""
-    if not key.strip() or not key.isprintable() or "/" in key:
-        raise ParameterError(
-            f"the result's name {key!r} cannot be stored",
-            "use letters, digits, spaces, '_', '-' or '.'",
-        )
-    stored = section.adata.uns.get("stmask", {})
-    if not isinstance(stored, Mapping):
-        raise DataError(
-            f"{section.where}: uns['stmask'] holds something that is not this package's",
-            "rename it",
-        )
-    if key in section.adata.obs and key not in records(section.adata):
-        raise ParameterError(
-            f"{section.where} has a column '{key}' of its own in obs",
-            "choose another name for the result (key_added, --key)",
-        )
 
 
 def _check_model_values(values: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .params import DomainParams
 from .provenance import records
 
-__all__ = ["UNASSIGNED_COLOUR", "Domains", "Fit", "Result"]
+__all__ = ["UNASSIGNED_COLOUR", "Domains", "Fit", "Result", "key_problem"]
 
 UNASSIGNED_COLOUR = "#9E9E9E"
 
@@ -147,7 +147,7 @@ class Result:
         old = records(adata)
         written = [[slot, name] for slot, name in slots]
         record = json.dumps({**self.record, "slots": written}, allow_nan=False)
-        for slot, name in json.loads(old[self.key]).get("slots", []) if self.key in old else []:
+        for slot, name in _slots_of_run(old, self.key):
             holder = getattr(adata, slot)
             if name in holder:
                 del holder[name]
@@ -174,6 +174,43 @@ class Result:
         out |= {("layers", f"{key}_{name}"): layer[rows] for name, layer in fit.layers.items()}
         out |= {("var", f"{key}_{name}"): values for name, values in fit.var.items()}
         return out
+
+
+def key_problem(adata: AnnData, key: str) -> str | None:
+    """Why a run cannot write its answers to ``adata`` under ``key``, or None if it can.
+
+    A key must be one that files can hold, and what it would replace must be an earlier run's.
+    """
+    if not key.strip() or not key.isprintable() or "/" in key:
+        return f"The name {key!r} cannot be stored: use letters, digits, spaces, '_', '-' or '.'"
+    if not isinstance(adata.uns.get("stmask", {}), Mapping):
+        return "uns['stmask'] holds something that is not this package's: rename it"
+    own = {(slot, name) for slot, name in _slots_of_run(records(adata), key)}
+    for slot, name in _possible_slots(key):
+        if name in getattr(adata, slot) and (slot, name) not in own:
+            return f"{slot}['{name}'] holds something that no run wrote: choose another name"
+    return None
+
+
+def _possible_slots(key: str) -> list[tuple[str, str]]:
+    """Everything that a run of ``key`` may write."""
+    return [
+        ("obs", key),
+        ("obs", f"{key}_confidence"),
+        ("obs", f"{key}_refined"),
+        ("uns", f"{key}_colors"),
+        ("uns", f"{key}_refined_colors"),
+        ("obsm", f"X_{key}"),
+        ("obsp", f"{key}_graph"),
+        ("layers", f"{key}_denoised"),
+        ("var", f"{key}_denoised"),
+    ]
+
+
+def _slots_of_run(old: Mapping[str, str], key: str) -> list[tuple[str, str]]:
+    """What the run ``key`` wrote, as its record says."""
+    slots = json.loads(old[key]).get("slots", []) if key in old else []
+    return [(str(slot), str(name)) for slot, name in slots]
 
 
 def _categories(codes: NDArray[np.intp], names: list[str]) -> pd.Categorical:
