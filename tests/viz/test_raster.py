@@ -9,7 +9,7 @@ import pytest
 from scipy.ndimage import binary_fill_holes, label
 
 from napari_stmask.core.lattice import Lattice, detect_lattice
-from napari_stmask.viz.raster import rasterise
+from napari_stmask.viz.raster import _reach, rasterise
 
 
 def hexagons(rows: int, columns: int, pitch: float) -> np.ndarray:
@@ -94,3 +94,37 @@ def test_few_spots(n):
     coords = np.column_stack([np.arange(n) * 5.0, np.zeros(n)])
     raster = rasterise(coords, detect_lattice(coords))
     assert set(np.unique(raster.index)) >= set(range(n))
+
+
+@pytest.mark.parametrize("jitter", [0.02, 0.05, 0.08])
+def test_uneven_square_lattice_has_no_pinholes(jitter):
+    rng = np.random.default_rng(3)
+    coords = squares(20, 17, 13.7)
+    coords = coords + rng.uniform(-jitter, jitter, coords.shape) * 13.7
+    missing = coords[178]
+    coords = np.delete(coords, 178, axis=0)
+    lattice = detect_lattice(coords)
+    assert lattice.kind == "square"
+    raster = rasterise(coords, lattice)
+    inside = raster.index >= 0
+    # Only the missing spot's place stays open.
+    x, y = raster.centre(*np.nonzero(binary_fill_holes(inside) & ~inside))
+    away = np.hypot(x - missing[0], y - missing[1])
+    assert away.size > 0
+    assert (away < lattice.reach * 1.05).all()
+
+
+def test_stretched_square_lattice_has_no_pinholes():
+    coords = squares(20, 17, 10.0)
+    coords[:, 0] += 0.004 * coords[:, 0] ** 2 / 10
+    raster = rasterise(coords, Lattice("square", 10.0))
+    inside = raster.index >= 0
+    assert (binary_fill_holes(inside) == inside).all()
+
+
+@pytest.mark.parametrize("layout", [hexagons, squares])
+def test_regular_lattices_keep_their_reach(layout):
+    coords = layout(20, 17, 13.7)
+    lattice = detect_lattice(coords)
+    assert _reach(coords, lattice) == lattice.reach
+    assert _reach(np.delete(coords, 170, axis=0), lattice) == lattice.reach

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "META",
+    "adopt",
     "domains_layer",
     "find_layer",
     "gene_layer",
     "image_layer",
+    "in_view",
     "our_meta",
+    "prefer",
     "section_layers",
     "show_domains",
     "show_gene",
@@ -64,7 +68,6 @@ def _common(
     section = item.section
     unit = section.um_per_px or 1.0
     place = to_rows_columns(np.asarray(corner, dtype=float)) * unit + np.asarray(item.offset)
-    axis = "um" if section.um_per_px else "pixel"
     title = f"{item.label} · {name}"
     info = {
         "schema": SCHEMA,
@@ -79,9 +82,22 @@ def _common(
         "name": title,
         "scale": (step * unit, step * unit),
         "translate": tuple(place),
-        "units": (axis, axis),
+        "units": ("um", "um") if section.um_per_px else ("pixel", "pixel"),
         "metadata": {META: info | meta},
     }
+
+
+def align_units(viewer: ViewerModel) -> None:
+    """One unit for all our layers: napari drops the scale bar where units differ.
+
+    Beside a section with a known scale, one without is drawn as if a pixel were a micrometre;
+    alone it keeps pixels, so that its scale bar promises nothing.
+    """
+    ours = [layer for layer in viewer.layers if our_meta(layer)]
+    if any(str(layer.units[-1]) == "micrometer" for layer in ours):
+        for layer in ours:
+            if str(layer.units[-1]) == "pixel":
+                layer.units = ("um",) * layer.ndim
 
 
 def image_layer(item: Item) -> LayerTuple | None:
@@ -190,10 +206,13 @@ def _limits(values: NDArray[Any]) -> tuple[float, float]:
 
 
 def section_layers(item: Item) -> list[LayerTuple]:
-    """Everything that an opened section shows, bottom first."""
-    found = [image_layer(item)]
-    found += [domains_layer(item, d) for d in item.domains.values()]
-    found.append(spots_layer(item))
+    """Everything that an opened section shows, bottom first; of the results only the newest."""
+    tiles = [domains_layer(item, d) for d in item.domains.values()]
+    spots = spots_layer(item)
+    hidden = [*tiles[:-1], *([spots] if tiles and spots is not None else [])]
+    for _, options, _ in hidden:
+        options["visible"] = False
+    found = [image_layer(item), *tiles, spots]
     return [layer for layer in found if layer is not None]
 
 
@@ -217,8 +236,13 @@ def show_section(viewer: ViewerModel, item: Item) -> None:
     for made, role in ((image, "image"), (spots, "spots")):
         if made is not None and find_layer(viewer, item.id, role) is None:
             _add(viewer, item, made)
+    count = len(viewer.layers)
     for domains in item.domains.values():
         show_domains(viewer, item, domains)
+    if item.key in item.domains:
+        _paint_spots(viewer, item, item.domains[item.key].state)
+        if len(viewer.layers) > count:
+            prefer(viewer, item, item.key)
     if first:
         viewer.canvas.overlays.scale_bar.visible = True
         viewer.reset_view()
@@ -240,6 +264,8 @@ def show_domains(
         if old is None or (old.colors, old.shown) != (state.colors, state.shown):
             layer.colormap = options["colormap"]
         layer.features = options["features"]
+        # New data make labels editable again.
+        layer.editable = False
     elif create:
         first = find_layer(viewer, item.id, "domains") is None
         for other in viewer.layers:
@@ -257,6 +283,37 @@ def show_domains(
     return layer
 
 
+def prefer(viewer: ViewerModel, item: Item, key: str) -> None:
+    """Show the result ``key`` instead of others of the section that are visible."""
+    layer = find_layer(viewer, item.id, "domains", key)
+    if layer is None:
+        return
+    for other in viewer.layers:
+        meta = our_meta(other)
+        ours = meta.get("section_id") == item.id and meta.get("role") == "domains"
+        if ours and meta.get("key") != key and other.visible:
+            other.visible, layer.visible = False, True
+
+
+def adopt(viewer: ViewerModel, item: Item, layer: Layer) -> None:
+    """Treat a layer that a reader has made as one of ours."""
+    meta = our_meta(layer)
+    if meta.get("role") == "domains":
+        layer.editable = False
+        if meta.get("key") in item.domains:
+            _SHOWN[layer] = item.domains[meta["key"]].state
+    elif meta.get("role") == "spots" and item.key in item.domains:
+        _paint_spots(viewer, item, item.domains[item.key].state)
+
+
+def in_view(viewer: ViewerModel, layer: Layer) -> bool:
+    """Whether the canvas shows all of a layer."""
+    centre = np.asarray(viewer.scene.camera.center[-2:], dtype=float)
+    half = np.asarray(viewer.canvas.size, dtype=float) / (2 * viewer.scene.camera.zoom)
+    low, high = np.asarray(layer.extent.world)[:, -2:]
+    return bool((low >= centre - half).all() and (high <= centre + half).all())
+
+
 def show_gene(viewer: ViewerModel, item: Item, gene: str, values: NDArray[Any]) -> Layer:
     """Show a gene in the section's one gene layer."""
     data, options, kind = gene_layer(item, gene, values)
@@ -272,7 +329,8 @@ def _update(layer: Layer, data: Any, options: dict[str, Any]) -> None:
     """New content, None for the same; a new name only if the user has not chosen one."""
     if data is not None:
         layer.data = data
-    if layer.name.startswith(str(our_meta(layer).get("name"))):
+    # napari itself adds " [1]" to a name that is taken.
+    if re.fullmatch(re.escape(str(our_meta(layer).get("name"))) + r"( \[\d+\])?", layer.name):
         layer.name = options["name"]
     layer.metadata = {**layer.metadata, **options["metadata"]}
 
@@ -290,7 +348,8 @@ def _paint_spots(viewer: ViewerModel, item: Item, state: DomainState) -> None:
         layer.face_color = colors[state.codes]
     if old is None or not same or old.names != state.names:
         domain = pd.Categorical.from_codes(state.codes, pd.Index(state.names))
-        layer.features = layer.features[["barcode"]].assign(domain=domain)
+        if len(layer.features) == len(domain):
+            layer.features = layer.features.assign(domain=domain)
     _SHOWN[layer] = state
 
 

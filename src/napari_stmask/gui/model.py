@@ -34,12 +34,15 @@ class DomainState:
         (n_spots,) int, index into ``names``; -1 where unassigned.
     names, colors, shown
         Per domain: name, ``#RRGGBB``, visibility.
+    table
+        Per domain of the run: the domain it is now, after merging.
     """
 
     codes: NDArray[np.intp]
     names: tuple[str, ...]
     colors: tuple[str, ...]
     shown: tuple[bool, ...]
+    table: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, codes: NDArray[Any], names: Iterable[str], colors: Iterable[str]) -> DomainState:
@@ -47,7 +50,8 @@ class DomainState:
         fixed = np.array(codes, dtype=np.intp)
         fixed.flags.writeable = False
         names = tuple(names)
-        return cls(fixed, names, tuple(colors), (True,) * len(names))
+        every = (True,) * len(names)
+        return cls(fixed, names, tuple(colors), every, tuple(range(len(names))))
 
     @property
     def counts(self) -> NDArray[np.intp]:
@@ -101,6 +105,7 @@ class DomainState:
             tuple(self.names[i] for i in keep),
             tuple(self.colors[i] for i in keep),
             tuple(self.shown[i] for i in keep),
+            tuple(int(table[i]) for i in self.table),
         )
 
     def inheriting(self, previous: DomainState) -> DomainState:
@@ -149,6 +154,10 @@ class DomainSet:
         Column of ``obs`` that is shown and edited: the key, or its smoothed variant.
     title
         Method and number of domains, for layer names and menus.
+    raw
+        Codes of the run before smoothing, where the shown ones are smoothed.
+    stamp
+        The record as it is stored; another one there tells that another run wrote since.
     """
 
     key: str
@@ -158,6 +167,8 @@ class DomainSet:
     record: Mapping[str, Any] = field(default_factory=dict)
     baselines: Mapping[str, NDArray[np.intp]] = field(default_factory=dict)
     result: Result | None = None
+    raw: NDArray[np.intp] | None = None
+    stamp: str | None = None
     _past: list[DomainState] = field(default_factory=list)
     _future: list[DomainState] = field(default_factory=list)
 
@@ -175,6 +186,7 @@ class DomainSet:
             result.record,
             result.baselines,
             result,
+            raw=result.domains.codes if smooth else None,
         )
 
     @classmethod
@@ -195,7 +207,9 @@ class DomainSet:
         method = str(record.get("method", key))
         title = TITLES.get(method, method)
         state = DomainState.of(values.codes.to_numpy(), names, colors)
-        return cls(key, column, f"{title} k{len(names)}", state, record)
+        raw = _aligned(obs[key], names) if column == smooth and key in obs else None
+        stamp = records(section.adata).get(key)
+        return cls(key, column, f"{title} k{len(names)}", state, record, raw=raw, stamp=stamp)
 
     @property
     def scores(self) -> Mapping[str, Mapping[str, float]]:
@@ -212,6 +226,14 @@ class DomainSet:
     def can_redo(self) -> bool:
         """Whether an edit was taken back."""
         return bool(self._future)
+
+    def write(self, section: Section) -> None:
+        """Store the shown state; names and colours also beside the labels before smoothing."""
+        self.state.write(section, self.column)
+        if self.raw is not None:
+            # The last entry is hit by the code -1.
+            table = np.array([*self.state.table, -1], dtype=np.intp)
+            replace(self.state, codes=table[self.raw]).write(section, self.key)
 
     def edit(self, state: DomainState) -> None:
         """Make ``state`` current; `undo` brings the present one back."""
@@ -230,6 +252,18 @@ class DomainSet:
         if self._future:
             self._past.append(self.state)
             self.state = self._future.pop()
+
+
+def _aligned(column: Any, names: list[str]) -> NDArray[np.intp] | None:
+    """Codes of ``column`` as indices into ``names``; None where the two do not belong together."""
+    values = column.astype("category").cat
+    own = [str(name) for name in values.categories]
+    codes = np.asarray(values.codes, dtype=np.intp)
+    if set(own) <= set(names):
+        # The last entry is hit by the code -1.
+        table = np.array([*(names.index(name) for name in own), -1], dtype=np.intp)
+        return np.asarray(table[codes])
+    return codes if len(own) == len(names) else None
 
 
 def _colors(stored: Any, names: list[str]) -> list[str]:
@@ -266,6 +300,8 @@ class Item:
         Unique short name, first part of every layer name.
     offset
         (row, column) shift in world units, so that several sections lie side by side.
+    key
+        Result that was selected last.
     """
 
     id: str
@@ -273,6 +309,7 @@ class Item:
     section: Section
     offset: tuple[float, float] = (0.0, 0.0)
     domains: dict[str, DomainSet] = field(default_factory=dict)
+    key: str | None = None
     _raster: SpotRaster | None = None
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from ..core.section import Section
 from .layers import META, LayerTuple, section_layers
 from .model import DomainSet, Item, stored_keys
-from .session import park
+from .session import park, session_of
 
 __all__ = ["get_reader", "section_to_layers"]
 
@@ -35,6 +36,7 @@ def _read(path: str | list[str]) -> list[LayerTuple]:
 
 def section_to_layers(section: Section) -> list[LayerTuple]:
     """Layers of a section, which a session adopts as soon as they are in a viewer."""
+    _attend()
     item = Item(park(section), section.name, section)
     for key in stored_keys(section):
         domains = DomainSet.stored(section, key)
@@ -44,3 +46,15 @@ def section_to_layers(section: Section) -> list[LayerTuple]:
     for _, options, _ in made:
         options["metadata"][META]["parked"] = True
     return made
+
+
+def _attend() -> None:
+    """Give the window in front a session, which puts what was read beside what is there.
+
+    A reader is not told for which viewer it reads; where it is another one, its session adopts
+    the layers when the first dock opens.
+    """
+    module = sys.modules.get("napari._qt.qt_main_window")
+    viewer = module._QtMainWindow.current_viewer() if module is not None else None
+    if viewer is not None:
+        session_of(viewer)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from ..core.provenance import records
 from ..core.result import Result
 from ..core.section import Section
 from ..viz.raster import SpotRaster
@@ -76,7 +77,9 @@ class Session:
         self.selected_id: str | None = None
         self.selected_key: str | None = None
         self._runner: Runner | None = None
+        self._dropped: weakref.WeakValueDictionary[str, Item] = weakref.WeakValueDictionary()
         viewer.layers.events.inserted.connect(self._on_layer_inserted)
+        viewer.layers.events.removed.connect(self._on_layer_removed)
         self.adopt()
 
     @property
@@ -112,15 +115,21 @@ class Session:
         section_id: str | None = None,
         show: bool = True,
     ) -> Item:
-        """Take a section in, with the results it carries, and show it."""
+        """Take a section in, with the results it carries, and show it.
+
+        A section that is known is brought up to date: runs made elsewhere since then appear.
+        """
         for item in self.items.values():
             if item.section is section:
-                self._load_stored(item)
+                changed = self._load_stored(item)
                 if show:
                     self.show(item)
+                for key in changed:
+                    self._show_reloaded(item, key)
+                self.select(item.id)
                 return item
         item = Item(section_id or uuid.uuid4().hex, self._label(section.name), section)
-        item.offset = self._free_place()
+        item.offset = self._free_place(section)
         if raster is not None:
             item.use_raster(raster)
         self.items[item.id] = item
@@ -133,26 +142,31 @@ class Session:
 
     def show(self, item: Item) -> None:
         """Bring back every layer of a section that is missing."""
+        self._revive(item)
         if self.viewer is not None:
             layers.show_section(self.viewer, item)
 
     def select(self, section_id: str, key: str | None = None) -> None:
-        """Make a section, and one of its results, the one that the docks are about."""
+        """Make a section, and one of its results, the one that the docks are about.
+
+        Without a key it is the result that was selected last on this section.
+        """
         item = self.items[section_id]
         if section_id != self.selected_id:
             self.selected_id = section_id
             self.section_selected.emit(section_id)
         if key is None:
-            key = next(reversed(item.domains), None)
-        self.selected_key = key
+            key = item.key if item.key in item.domains else next(reversed(item.domains), None)
+        self.selected_key = item.key = key
         self.domains_selected.emit(section_id, key or "")
 
     def add_result(self, section_id: str, result: Result, title: str) -> DomainSet:
-        """Write a finished run onto its section, show it and select it.
+        """Write a finished run onto its section and show it; select it on the selected section.
 
         Colours and given names carry over from the result it replaces, or from the last one.
         """
-        item = self.items[section_id]
+        item = self.items.get(section_id) or self._dropped[section_id]
+        self._revive(item)
         previous = item.domains.get(result.key) or next(reversed(item.domains.values()), None)
         domains = DomainSet.of_result(result, title)
         if previous is not None:
@@ -162,13 +176,18 @@ class Session:
             # Left by an earlier run of this name, which the new one replaces.
             del item.section.adata.obs[smooth]
         result.apply(item.section.adata)
-        domains.state.write(item.section, domains.column)
+        domains.write(item.section)
+        domains.stamp = records(item.section.adata).get(result.key)
         item.domains.pop(result.key, None)
         item.domains[result.key] = domains
+        item.key = result.key
         if self.viewer is not None:
             layers.show_domains(self.viewer, item, domains)
+            layers.prefer(self.viewer, item, result.key)
         self.domains_changed.emit(section_id, result.key)
-        self.select(section_id, result.key)
+        # The user may be busy with another section by now.
+        if self.selected is None or section_id == self.selected_id:
+            self.select(section_id, result.key)
         return domains
 
     def edit(self, state: DomainState) -> None:
@@ -195,7 +214,15 @@ class Session:
     def _edited(self, domains: DomainSet) -> None:
         item = self.selected
         assert item is not None
-        domains.state.write(item.section, domains.column)
+        if self._reload(item, domains.key):
+            self._show_reloaded(item, domains.key)
+            self.select(item.id, domains.key)
+            _tell(
+                f"Another run has replaced the result '{domains.key}'. The legend now shows that "
+                "run; the edit was not made."
+            )
+            return
+        domains.write(item.section)
         if self.viewer is not None:
             layers.show_domains(self.viewer, item, domains, create=False)
         self.domains_changed.emit(item.id, domains.key)
@@ -212,29 +239,86 @@ class Session:
             self._runner.shutdown()
 
     def _on_layer_inserted(self, event: Any) -> None:
-        self._adopt_layer(event.value)
+        self._adopt_layer(event.value, inserted=True)
 
-    def _adopt_layer(self, layer: Any) -> None:
-        section_id = layers.our_meta(layer).get("section_id")
-        if section_id is None:
+    def _adopt_layer(self, layer: Any, *, inserted: bool = False) -> None:
+        viewer, meta = self.viewer, layers.our_meta(layer)
+        section_id = meta.get("section_id")
+        if viewer is None or section_id is None:
             return
+        layers.align_units(viewer)
         item = self.items.get(section_id)
         if item is None:
             section = claim(section_id)
             if section is None:
                 return
             item = self.add(section, section_id=section_id, show=False)
-        elif not layers.our_meta(layer).get("parked"):
+            viewer.canvas.overlays.scale_bar.visible = True
+        if not meta.pop("parked", False):
             return
         # A reader knows nothing of the sections that are already there.
-        if layers.our_meta(layer).pop("parked", False):
-            layer.translate = [t + o for t, o in zip(layer.translate, item.offset, strict=True)]
+        layer.translate = [t + o for t, o in zip(layer.translate, item.offset, strict=True)]
+        layers.adopt(viewer, item, layer)
+        if (inserted or any(item.offset)) and not layers.in_view(viewer, layer):
+            viewer.reset_view()
 
-    def _load_stored(self, item: Item) -> None:
-        for key in stored_keys(item.section):
-            found = DomainSet.stored(item.section, key)
-            if found is not None and key not in item.domains:
-                item.domains[key] = found
+    def _on_layer_removed(self, event: Any) -> None:
+        section_id = layers.our_meta(event.value).get("section_id")
+        viewer = self.viewer
+        if viewer is None or section_id not in self.items or self._pending(section_id):
+            return
+        if any(layers.our_meta(x).get("section_id") == section_id for x in viewer.layers):
+            return
+        self._dropped[section_id] = self.items.pop(section_id)
+        if section_id != self.selected_id:
+            # Said again, so that the lists of sections are made anew.
+            self.section_selected.emit(self.selected_id or "")
+        elif self.items:
+            self.select(next(reversed(self.items)))
+        else:
+            self.selected_id = self.selected_key = None
+            self.section_selected.emit("")
+            self.domains_selected.emit("", "")
+
+    def _pending(self, section_id: str) -> bool:
+        """Whether a run of that section waits or goes on."""
+        if self._runner is None:
+            return False
+        jobs = [*self._runner.waiting, *([self._runner.current] if self._runner.current else [])]
+        return any(job.section_id == section_id for job in jobs)
+
+    def _revive(self, item: Item) -> None:
+        """Take a section in again that was dropped with its last layer."""
+        if self._dropped.pop(item.id, None) is None:
+            return
+        self.items[item.id] = item
+        self.section_added.emit(item.id)
+        self.select(item.id)
+
+    def _load_stored(self, item: Item) -> list[str]:
+        """Take in what the section carries; the keys that are new or were replaced."""
+        changed = [key for key in stored_keys(item.section) if self._reload(item, key)]
+        if changed:
+            item.key = changed[-1]
+        return changed
+
+    def _reload(self, item: Item, key: str) -> bool:
+        """Take in the stored result of a key unless it is the known one; whether that was so."""
+        known, stamp = item.domains.get(key), records(item.section.adata).get(key)
+        if known is not None and stamp in (None, known.stamp):
+            return False
+        found = DomainSet.stored(item.section, key)
+        if found is None:
+            return False
+        item.domains.pop(key, None)
+        item.domains[key] = found
+        return True
+
+    def _show_reloaded(self, item: Item, key: str) -> None:
+        if self.viewer is not None:
+            layers.show_domains(self.viewer, item, item.domains[key], create=False)
+            layers.prefer(self.viewer, item, key)
+        self.domains_changed.emit(item.id, key)
 
     def _label(self, name: str) -> str:
         taken = {item.label for item in self.items.values()}
@@ -243,13 +327,32 @@ class Session:
             label, number = f"{name} ({number})", number + 1
         return label
 
-    def _free_place(self) -> tuple[float, float]:
-        """Right of the sections that are there, with a gap of a tenth."""
-        right = 0.0
+    def _free_place(self, section: Section) -> tuple[float, float]:
+        """Right of the sections that are there, with a gap of a tenth, tops in line."""
+        if not self.items:
+            return 0.0, 0.0
+        top, left, _, right = _box(section)
+        widest, line, edge = right - left, float("inf"), float("-inf")
         for item in self.items.values():
-            section, unit = item.section, item.section.um_per_px or 1.0
-            width = float(section.coords[:, 0].max())
-            if section.image is not None:
-                width = max(width, section.image.shape[1] / section.image.scale)
-            right = max(right, item.offset[1] + 1.1 * width * unit)
-        return 0.0, right
+            high, near, _, far = _box(item.section)
+            widest = max(widest, far - near)
+            line, edge = min(line, item.offset[0] + high), max(edge, item.offset[1] + far)
+        return line - top, edge + 0.1 * widest - left
+
+
+def _box(section: Section) -> tuple[float, float, float, float]:
+    """Top, left, bottom and right of spots and image in world units, before any offset."""
+    unit, reach = section.um_per_px or 1.0, section.lattice.reach
+    low, high = section.coords.min(axis=0) - reach, section.coords.max(axis=0) + reach
+    left, top, right, bottom = (float(v) for v in (*low, *high))
+    if section.image is not None:
+        rows, columns = (n / section.image.scale for n in section.image.shape[:2])
+        left, top = min(left, 0.0), min(top, 0.0)
+        right, bottom = max(right, columns), max(bottom, rows)
+    return top * unit, left * unit, bottom * unit, right * unit
+
+
+def _tell(text: str) -> None:
+    from napari.utils.notifications import show_warning
+
+    show_warning(text)

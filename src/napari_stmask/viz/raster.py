@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import Delaunay, QhullError, cKDTree
 
 from ..core.lattice import Lattice
 
@@ -17,6 +17,11 @@ MAX_PIXELS = 4096**2
 _CHUNK = 1 << 20
 _SLACK = 1.001
 """Corners of cells are exactly one reach away; without slack rounding leaves pinholes."""
+_MAX_UNEVEN = 20_000
+"""Spots up to which the cells of a square lattice are measured; larger ones are made of bins."""
+_CELL, _WIDEST = 1.75, 0.95
+"""In pitches: longest side of a triangle inside a cell (a missing spot leaves 2), and the reach
+that leaves the hole of a missing spot (1) open."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +87,7 @@ class SpotRaster:
 def rasterise(
     coords: NDArray[np.floating[Any]], lattice: Lattice, *, max_pixels: int = MAX_PIXELS
 ) -> SpotRaster:
-    """The map of the nearest spot within ``lattice.reach``.
+    """The map of the nearest spot within ``lattice.reach``; more where a square lattice is uneven.
 
     Parameters
     ----------
@@ -98,7 +103,7 @@ def rasterise(
     SpotRaster
     """
     coords = np.asarray(coords, dtype=np.float64)
-    reach = lattice.reach * _SLACK
+    reach = _reach(coords, lattice) * _SLACK
     low, high = coords.min(axis=0) - reach, coords.max(axis=0) + reach
     field = np.maximum(high - low, 1e-9)
     per_pitch = 8 if len(coords) <= 20_000 else 6 if len(coords) <= 200_000 else 3
@@ -116,3 +121,26 @@ def rasterise(
         nearest = tree.query(grid, distance_upper_bound=max(reach, step))[1]
         index[start : start + len(y)] = np.where(nearest == len(coords), -1, nearest)
     return SpotRaster(index, (float(origin[0]), float(origin[1])), step)
+
+
+def _reach(coords: NDArray[np.floating[Any]], lattice: Lattice) -> float:
+    """``lattice.reach``, or what the widest cell between neighbouring spots takes.
+
+    Legacy ST spots lie on a square lattice only roughly: between four that are farther apart than
+    the pitch says, a pixel would be out of reach of all of them.
+    """
+    least = lattice.reach
+    if lattice.kind != "square" or not 4 <= len(coords) <= _MAX_UNEVEN:
+        return least
+    try:
+        corners = coords[Delaunay(coords).simplices]
+    except QhullError:
+        # All on one line.
+        return least
+    sides = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2)
+    sides = sides[sides.max(axis=1) < _CELL * lattice.pitch]
+    half = sides.sum(axis=1) / 2
+    area = np.sqrt(np.maximum(half * (half[:, None] - sides).prod(axis=1), 1e-300))
+    widest = float((sides.prod(axis=1) / (4 * area)).max(initial=0.0))
+    # Regular lattices keep their reach to the last bit.
+    return least if widest <= least * _SLACK else min(widest, _WIDEST * lattice.pitch)
