@@ -38,7 +38,9 @@ class Background(QObject):
 
         self._latest += 1
         self._running = self._latest
-        worker = create_worker(_attempt, self._latest, function, args, options, _start_thread=False)
+        # napari keeps a worker's arguments for ever; the box is empty once the work has begun.
+        box = [(function, args, options)]
+        worker = create_worker(_attempt, self._latest, box, _start_thread=False)
         worker.returned.connect(self._on_returned)
         worker.start()
 
@@ -58,10 +60,15 @@ class Background(QObject):
             self.done.emit(value)
 
 
-def _attempt(
-    number: int, function: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
-) -> tuple[int, Any]:
+_Work = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+
+def _attempt(number: int, box: list[_Work]) -> tuple[int, Any]:
+    function, args, options = box.pop()
     try:
         return number, function(*args, **options)
     except Exception as error:  # noqa: BLE001 - carried to the main thread
-        return number, Failure(error)
+        failure = Failure(error)
+        # The report is text already; the frames would keep what they worked on alive.
+        error.__traceback__ = None
+        return number, failure

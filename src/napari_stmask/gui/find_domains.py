@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
@@ -13,11 +16,13 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QPushButton,
     QVBoxLayout,
+    QWidget,
 )
 
 from ..core.memory import human
 from ..core.params import DomainParams
-from ..core.provenance import as_command, as_python
+from ..core.provenance import as_command, as_python, input_hash
+from ..core.result import key_problem
 from ..models import available, params_of
 from . import settings
 from .background import Background
@@ -37,6 +42,8 @@ if TYPE_CHECKING:
 __all__ = ["FindDomains"]
 
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_PLACEHOLDER = "...  # a Section, an AnnData or a path"
+"""What `as_python` prints for a section without a file."""
 _PRESET_TITLES = {
     "recommended": "Recommended",
     "visium": "Visium",
@@ -191,6 +198,7 @@ class FindDomains(Page):
         self.form = ParamsForm(model)
         self.form.changed.connect(self._on_edit)
         self._form_place.addWidget(self.form)
+        self._order_tabs()
         self.presets.clear()
         for name in ("recommended", *model.PRESETS):
             self.presets.addItem(_PRESET_TITLES.get(name, name.capitalize()), name)
@@ -202,11 +210,13 @@ class FindDomains(Page):
     def _on_section(self) -> None:
         self._obstacle = ""
         assert self.form is not None
-        if self.form.values() == self._filled:
-            self._fill()
-        else:
-            # The user's own values stay.
-            self._check()
+        self._estimator.forget()
+        # The user's own values stay; the others follow the section's platform.
+        values = self.form.values()
+        edits = {name: v for name, v in values.items() if v != self._filled.get(name)}
+        self._fill()
+        if edits:
+            self.form.set_values(edits)
 
     @slot
     def _on_preset(self) -> None:
@@ -220,13 +230,17 @@ class FindDomains(Page):
         values = self.form.model.preset_values(str(self.presets.currentData()), platform)
         known = set(self.form.fields)
         chosen = {k: v for k, v in settings.compute().items() if k in known}
+        self._obstacle = ""
+        self._estimator.forget()
         self.form.reset(chosen | values)
         self._filled = self.form.values()
         self._check()
 
     @slot
     def _on_edit(self) -> None:
+        # An answer that is still awaited is about other values.
         self._obstacle = ""
+        self._estimator.forget()
         self._check()
 
     def _reason(self) -> str:
@@ -241,7 +255,8 @@ class FindDomains(Page):
             return "Result name: use letters, digits and underscores, a letter first."
         if key in item.section.adata.obs and key not in item.domains:
             return f"Result name: obs has a column '{key}' that is not a result; choose another."
-        return self._obstacle
+        problem = key_problem(item.section.adata, key)
+        return f"Result name: {problem}." if problem else self._obstacle
 
     def _conflict(self) -> str:
         """What the fields ask that the selected section cannot give."""
@@ -265,10 +280,21 @@ class FindDomains(Page):
         self.run.setText("Find domains" if not busy else "Add to the queue")
         self.run.setEnabled(ready)
         self.run.setToolTip(reason or "Run the method on the section; the window stays usable.")
-        for button in (self.python, self.command):
-            button.setEnabled(ready)
-            button.setToolTip(reason or "Put it on the clipboard.")
+        missing = self._missing_source()
+        self.python.setEnabled(ready and (not missing or self._is_example()))
+        self.python.setToolTip(
+            reason
+            or (not self._is_example() and missing)
+            or "Put a script that makes this run on the clipboard."
+        )
+        self.command.setEnabled(ready and not missing)
+        self.command.setToolTip(
+            reason or missing or "Put the command line that makes this run on the clipboard."
+        )
         if ready:
+            if self.cost.text().startswith("\u26a0"):
+                # The reason no longer holds; the estimate takes a moment.
+                self.cost.clear()
             self._later.start()
         else:
             self._later.stop()
@@ -278,7 +304,7 @@ class FindDomains(Page):
     @slot
     def _on_run_ended(self, job: Job) -> None:
         self._check()
-        if job.state == "done":
+        if job.state == "done" and job.watched and not self.session.runner.waiting:
             from .commands import open_dock
 
             open_dock(self.viewer, "Domains")
@@ -315,12 +341,66 @@ class FindDomains(Page):
 
     @slot
     def _on_python(self) -> None:
-        copy_text(as_python(self.method, self._source(), self.params(), key=self.key.text()))
+        script = self._recipe(as_python)
+        item = self.session.selected
+        if item is not None and self._is_example() and input_hash(item.section) == _example_hash():
+            script = script.replace(_PLACEHOLDER, "stm.sample_section()")
+        copy_text(script)
 
     @slot
     def _on_command(self) -> None:
-        copy_text(as_command(self.method, self._source(), self.params(), key=self.key.text()))
+        copy_text(self._recipe(as_command))
 
-    def _source(self) -> str | None:
+    def _recipe(self, write: Callable[..., str]) -> str:
         item = self.session.selected
-        return item.section.source if item else None
+        assert item is not None
+        return write(
+            self.method,
+            item.section.source,
+            self.params(),
+            key=self.key.text().strip(),
+            counts_layer=item.section.counts_layer,
+        )
+
+    def _missing_source(self) -> str:
+        """Why the run cannot be written down; empty where it can."""
+        item = self.session.selected
+        if item is None or item.section.source:
+            return ""
+        return "The section was not read from a file: export it, then open the file."
+
+    def _is_example(self) -> bool:
+        """Whether the section is the generated one, which a script can make again."""
+        item = self.session.selected
+        if item is None or item.section.source:
+            return False
+        entry = (item.section.adata.uns.get("spatial") or {}).get("sample")
+        meta = entry.get("metadata") if isinstance(entry, Mapping) else None
+        return isinstance(meta, Mapping) and meta.get("software_version") == "generated"
+
+    def _order_tabs(self) -> None:
+        """Let Tab go through the dock from top to bottom."""
+        assert self.form is not None
+        stops = [
+            self.combo,
+            self.methods,
+            self.about.link,
+            self.presets,
+            self.key,
+            *self.form.tab_stops(),
+            self.run,
+            self.python,
+            self.command,
+            self.strip.copy,
+            *self.card.tab_stops(),
+        ]
+        for first, second in pairwise(stops):
+            QWidget.setTabOrder(first, second)
+
+
+@cache
+def _example_hash() -> str:
+    """Of the section that ``sample_section()`` makes: with another seed it is another one."""
+    from ..io.sample import sample_section
+
+    return input_hash(sample_section())

@@ -79,6 +79,12 @@ class ParamsForm(QWidget):
         self.note.hide()
         outer.addWidget(self.note)
 
+    def tab_stops(self) -> list[QWidget]:
+        """Widgets in the order in which Tab should reach them."""
+        main = [w for n, w in self.fields.items() if not self._infos[n].advanced]
+        more = [w for n, w in self.fields.items() if self._infos[n].advanced]
+        return [*main, self.fold.toggleButton(), *more]
+
     def values(self) -> dict[str, Any]:
         """What the fields hold, by name."""
         return {name: _read(widget) for name, widget in self.fields.items()}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QModelIndex, Qt
-from qtpy.QtGui import QColor
+from qtpy.QtCore import QItemSelectionModel, QModelIndex, Qt, Signal
+from qtpy.QtGui import QColor, QKeyEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QColorDialog,
@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QFormLayout,
     QGridLayout,
     QHeaderView,
+    QMessageBox,
     QPushButton,
     QTableView,
 )
@@ -24,7 +25,7 @@ from ..core.provenance import as_command, as_python
 from ..models import params_of
 from . import layers
 from .background import Background
-from .export import export
+from .export import FIGURES, export, snapshot
 from .guard import Failure, slot
 from .legend_model import COLOR, COUNT, NAME, SHARE, SHOWN, LegendModel
 from .parts import MessageStrip, Page, SectionCombo, copy_text, narrow_combo, plain_label
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DomainsDock"]
 
-_EXPORTS = "Section with results (*.h5ad);;Table (*.csv);;Figure (*.png);;Figure (*.pdf)"
+_EXPORTS = (
+    "Section with results (*.h5ad);;Table (*.csv);;Figure (*.png);;Figure (*.pdf);;Figure (*.svg)"
+)
 _STYLES = ("Tiles", "Outlines", "Spots", "Tiles and spots")
 _ROW = 26
 
@@ -50,7 +53,8 @@ class DomainsDock(Page):
         self.session = session_of(napari_viewer)
         self._writer = Background(self)
         self._writer.done.connect(self._on_written)
-        self._writer.failed.connect(self.show_failure)
+        self._writer.failed.connect(self._on_not_written)
+        self._shown: tuple[str | None, str | None] = (None, None)
         self._build()
         self.session.section_selected.connect(self.refresh)
         self.session.domains_selected.connect(self.refresh)
@@ -99,7 +103,7 @@ class DomainsDock(Page):
     def _build_table(self) -> None:
         self.model = LegendModel(self.session, self)
         self.model.failed.connect(self.show_failure)
-        self.table = QTableView()
+        self.table = _Table()
         self.table.setModel(self.model)
         self.table.setAccessibleName("Legend of the domains")
         self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -116,6 +120,7 @@ class DomainsDock(Page):
             header.resizeSection(column, width)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         self.table.doubleClicked.connect(self._on_double_click)
+        self.table.color_wanted.connect(self._on_double_click)
         self.table.selectionModel().selectionChanged.connect(self._enable)
         self.body.addWidget(self.table)
         grid = QGridLayout()
@@ -141,13 +146,48 @@ class DomainsDock(Page):
         for key, one in item.domains.items() if item else ():
             self.results.addItem(f"{one.title} ({key})", key)
         self.results.setCurrentIndex(self.results.findData(self.session.selected_key))
-        self.model.refresh()
+        self._refresh_legend()
+        self._show_style()
         rows = min(max(self.model.rowCount(), 3), 12)
         self.table.setFixedHeight(rows * _ROW + self.table.horizontalHeader().height() + 6)
         self.scores.refresh()
         for widget in (self.table, self.scores, self.drawn, self.results):
             widget.setEnabled(known)
         self._enable()
+
+    def _refresh_legend(self) -> None:
+        """Refill the table; an edit keeps the selection and the current cell."""
+        rows, current = self.selected_rows(), self.table.currentIndex()
+        before = self.model.rowCount()
+        place, shown = (current.row(), current.column()), self._shown
+        self._shown = (self.session.selected_id, self.session.selected_key)
+        if not self.model.refresh(keep=shown == self._shown) or shown != self._shown:
+            return
+        chooser, flag = self.table.selectionModel(), QItemSelectionModel.SelectionFlag
+        last = self.model.rowCount() - 1
+        if place[0] >= 0 and last >= 0:
+            cell = self.model.index(min(place[0], last), place[1])
+            chooser.setCurrentIndex(cell, flag.NoUpdate)
+        # Of joined domains the first is left.
+        for row in rows if last + 1 >= before else rows[:1]:
+            if row <= last:
+                chooser.select(self.model.index(row, 0), flag.Select | flag.Rows)
+
+    def _show_style(self) -> None:
+        """Set *Shown as* to how the result is drawn now."""
+        item, domains = self.session.selected, self.session.selected_domains
+        if item is None or domains is None:
+            return
+        tiles = layers.find_layer(self.viewer, item.id, "domains", domains.key)
+        spots = layers.find_layer(self.viewer, item.id, "spots")
+        tiled = tiles is not None and tiles.visible
+        dotted = spots is not None and spots.visible
+        style = "Tiles and spots" if dotted else "Tiles"
+        if tiled and tiles.contour:
+            style = "Outlines"
+        elif not tiled:
+            style = "Spots" if dotted else ""
+        self.drawn.setCurrentIndex(self.drawn.findText(style))
 
     def selected_rows(self) -> list[int]:
         """Rows that are selected in the legend."""
@@ -169,20 +209,21 @@ class DomainsDock(Page):
         recorded = domains is not None and "params" in domains.record
         self.python.setEnabled(recorded)
         self.command.setEnabled(recorded)
-        self.save.setEnabled(domains is not None)
+        self.save.setEnabled(domains is not None and not self._writer.busy)
 
     @slot
     def _on_result(self) -> None:
         item = self.session.selected
         if item is None or self.results.currentData() is None:
             return
-        key = str(self.results.currentData())
+        key, style = str(self.results.currentData()), self.drawn.currentText()
         self.session.select(item.id, key)
         layer = layers.show_domains(self.viewer, item, item.domains[key])
         for other in self.viewer.layers:
             meta = layers.our_meta(other)
             if meta.get("section_id") == item.id and meta.get("role") == "domains":
                 other.visible = other is layer
+        self.drawn.setCurrentText(style or _STYLES[0])
         self._on_style()
 
     @slot
@@ -273,21 +314,63 @@ class DomainsDock(Page):
         item = self.session.selected
         start = f"{item.section.name}.h5ad" if item else ""
         path, kind = QFileDialog.getSaveFileName(self, "Export", start, _EXPORTS)
-        if path:
-            suffix = kind[kind.rfind("*") + 1 : -1]
-            self.export_to(path if Path(path).suffix else path + suffix)
+        if not path:
+            return
+        target = target_of(path, kind)
+        # The dialog has asked about the name as it was typed only.
+        if str(target) == path or not target.exists() or self._may_replace(target):
+            self.export_to(str(target))
+
+    def _may_replace(self, path: Path) -> bool:
+        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+        text = f"{path.name} already exists. Replace it?"
+        return bool(QMessageBox.question(self, "Export", text, yes | no, no) == yes)
 
     def export_to(self, path: str) -> None:
         """Write the section or a figure to ``path`` in the background."""
         item, domains = self.session.selected, self.session.selected_domains
-        if item is not None and domains is not None:
-            self.strip.clear()
-            self.state.setText(f"Writing {Path(path).name} …")
-            self._writer.start(export, item.section, domains.state, path)
+        if item is None or domains is None or self._writer.busy:
+            return
+        self.strip.clear()
+        self.state.setText(f"Writing {Path(path).name} …")
+        self._writer.start(export, snapshot(item.section), domains.state, path)
+        self._enable()
 
     @slot
     def _on_written(self, path: Path) -> None:
         self.state.setText(f"Written: {path}")
+        self._enable()
+
+    @slot
+    def _on_not_written(self, failure: Failure) -> None:
+        self.show_failure(failure)
+        self._enable()
+
+
+class _Table(QTableView):
+    """The legend's table: Return and F2 on a swatch ask for another colour."""
+
+    color_wanted = Signal(QModelIndex)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Ask for a colour, else what tables do."""
+        index = self.currentIndex()
+        keys = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_F2)
+        if index.isValid() and index.column() == COLOR and event.key() in keys:
+            event.accept()
+            self.color_wanted.emit(index)
+            return
+        super().keyPressEvent(event)
+
+
+def target_of(path: str, kind: str) -> Path:
+    """The path with the suffix of the chosen filter ``kind``, which wins over a typed one."""
+    suffix, target = kind[kind.rfind("*") + 1 : -1], Path(path)
+    if not suffix or target.suffix.lower() == suffix:
+        return target
+    if target.suffix.lower() in (".h5ad", ".csv", *FIGURES):
+        return target.with_suffix(suffix)
+    return target.with_name(target.name + suffix)
 
 
 def _button(text: str, tip: str, receiver: Any) -> QPushButton:

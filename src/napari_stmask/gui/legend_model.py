@@ -7,7 +7,6 @@ from typing import Any
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Signal
 from qtpy.QtGui import QColor
 
-from ..core.errors import StmaskError
 from ..viz.palette import readable_text
 from .guard import Failure
 from .model import DomainState
@@ -39,13 +38,23 @@ class LegendModel(QAbstractTableModel):
         self._state: DomainState | None = None
         self._counts: list[int] = []
 
-    def refresh(self) -> None:
-        """Take the selected result's present state."""
-        self.beginResetModel()
+    def refresh(self, *, keep: bool = False) -> bool:
+        """Take the selected result's present state; returns whether the rows were reset.
+
+        With ``keep`` the views keep selection and current cell where the number of rows allows.
+        """
         domains = self._session.selected_domains
-        self._state = domains.state if domains else None
-        self._counts = self._state.counts.tolist() if self._state else []
+        state = domains.state if domains else None
+        counts = state.counts.tolist() if state else []
+        if keep and state is not None and len(counts) == self.rowCount():
+            self._state, self._counts = state, counts
+            last = self.index(len(counts) - 1, len(_HEADERS) - 1)
+            self.dataChanged.emit(self.index(0, 0), last)
+            return False
+        self.beginResetModel()
+        self._state, self._counts = state, counts
         self.endResetModel()
+        return True
 
     def rowCount(self, parent: QModelIndex = _NOWHERE) -> int:
         """Number of domains."""
@@ -123,6 +132,6 @@ class LegendModel(QAbstractTableModel):
                 checked = Qt.CheckState(value) == Qt.CheckState.Checked
                 self._session.edit(state.with_shown(row, checked))
                 return True
-        except StmaskError as error:
+        except Exception as error:  # noqa: BLE001 - Qt calls this; nothing may leave it
             self.failed.emit(Failure(error))
         return False

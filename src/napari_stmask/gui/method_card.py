@@ -13,7 +13,10 @@ from ..models import params_of
 from .guard import slot
 from .parts import plain_label
 
-__all__ = ["MethodCard"]
+__all__ = ["SUMMARIES", "MethodCard"]
+
+SUMMARIES = {"spamask": "Domains from expression and position by hiding spots and links."}
+"""What methods do, known without importing them; else their parameters' description is shown."""
 
 
 class MethodCard(QFrame):
@@ -36,7 +39,8 @@ class MethodCard(QFrame):
         """Show a method; ``facts`` are known once a worker has imported it."""
         self.link.setVisible(facts is not None)
         if facts is None:
-            self.about.setText(str(params_of(name).__doc__ or "").split("\n", 1)[0])
+            plain = str(params_of(name).__doc__ or "").split("\n", 1)[0]
+            self.about.setText(SUMMARIES.get(name, plain))
             return
         self._doi = facts["doi"]
         self.about.setText(f"{facts['title']}: {facts['summary']}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from . import layers, loading
 from .background import Background
 from .drop_area import DropArea
 from .guard import Failure, slot
+from .model import Item
 from .parts import MessageStrip, Page, SectionCombo, plain_label
 from .session import session_of
 
@@ -134,7 +136,7 @@ class OpenTissue(Page):
         item = self.session.selected
         if chosen and item is not None:
             item.section.image = loading.layer_to_histology(chosen[0], item.section)
-            self._image_changed()
+            self._image_changed(item)
             return
         raise DataError(
             "The selected layers hold no section",
@@ -161,6 +163,8 @@ class OpenTissue(Page):
         self.state.setVisible(bool(text))
         for button in (self.folder, self.file, self.example, self.layers, self.drop):
             button.setEnabled(not text)
+        # A second image would make the answer about the first void.
+        self.image.setEnabled(not text and self.session.selected is not None)
 
     @slot
     def _on_loaded(self, loaded: loading.Loaded) -> None:
@@ -171,15 +175,16 @@ class OpenTissue(Page):
         self._refresh()
 
     @slot
-    def _on_image(self, section: Section) -> None:
+    def _on_image(self, found: tuple[Section, Section]) -> None:
+        section, read = found
         self._set_busy("")
-        item = self.session.selected
-        if item is not None and item.section is section:
-            self._image_changed()
+        section.image, section.notes = read.image, read.notes
+        for item in self.session.items.values():
+            if item.section is section:
+                self._image_changed(item)
+                return
 
-    def _image_changed(self) -> None:
-        item = self.session.selected
-        assert item is not None
+    def _image_changed(self, item: Item) -> None:
         old = layers.find_layer(self.viewer, item.id, "image")
         if old is not None:
             self.viewer.layers.remove(old)
@@ -194,7 +199,7 @@ class OpenTissue(Page):
         self.state.setVisible(bool(self.state.text()))
         for widget in (self.combo, self.table, self.next):
             widget.setVisible(known)
-        self.image.setEnabled(known)
+        self.image.setEnabled(known and not self._imager.busy)
         while self.rows.rowCount():
             self.rows.removeRow(0)
         self.alignment.clear()
@@ -239,13 +244,20 @@ class OpenTissue(Page):
         if item is not None:
             self.strip.clear()
             self._set_busy(f"Opening {Path(path).name} …")
-            self._imager.start(loading.add_image, item.section, path)
+            self._imager.start(_read_image, item.section, path)
 
     @slot
     def _on_next(self) -> None:
         from .commands import open_dock
 
         open_dock(self.viewer, "Find domains")
+
+
+def _read_image(section: Section, path: str) -> tuple[Section, Section]:
+    """The section, and a copy of it with the image: the worker leaves the section alone."""
+    read = copy.copy(section)
+    read.notes = list(section.notes)
+    return section, loading.add_image(read, path)
 
 
 def _button(text: str, tip: str, receiver: Any) -> QPushButton:

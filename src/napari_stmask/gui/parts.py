@@ -104,13 +104,27 @@ class Fold(QCollapsible):
         self.setContent(holder)
         self.layout().setContentsMargins(0, 0, 0, 0)
         self.toggled.connect(self._on_toggled)
+        self._animation.finished.connect(self._on_unfolded)
         self.collapse(animate=False)
         self._on_toggled()
+
+    def expand(self, animate: bool = True) -> None:
+        """Unfold; shown first, because only what is shown knows its height."""
+        self.content().show()
+        super().expand(animate)
+
+    @slot
+    def _on_unfolded(self) -> None:
+        # Fields may have grown since the height was asked for.
+        if self.isExpanded():
+            self.content().setMaximumHeight(self.content().sizeHint().height() + 10)
 
     @slot
     def _on_toggled(self) -> None:
         arrow = "\u25be" if self.isExpanded() else "\u25b8"
         self.setText(f"{arrow}  {self._title}")
+        # Without height the content would still be reached with Tab.
+        self.content().setVisible(self.isExpanded())
 
 
 class MessageStrip(QFrame):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import html
 import time
-from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtGui import QPalette
+from qtpy.QtGui import QKeySequence, QPalette
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -18,6 +17,7 @@ from qtpy.QtWidgets import (
     QPlainTextEdit,
     QProgressBar,
     QPushButton,
+    QShortcut,
     QVBoxLayout,
     QWidget,
 )
@@ -36,7 +36,10 @@ _STATES = {
     "cancelled": "Cancelled; the data are as they were",
     "failed": "Failed; the data are as they were",
 }
+_UNSEEN = "Finished and written; showing the result failed"
 _MAX_POINTS = 2000
+_REDRAW = 1.0
+"""Shortest time in seconds between two drawings of the curves."""
 
 
 class RunCard(QFrame):
@@ -49,6 +52,8 @@ class RunCard(QFrame):
         self._curves: dict[str, tuple[list[int], list[float], pg.PlotCurveItem]] = {}
         self._phase, self._phase_start = "", 0.0
         self._left: float | None = None
+        self._pending: set[str] = set()
+        self._drawn = 0.0
         self.setFrameShape(QFrame.Shape.StyledPanel)
         self._build()
         self.clock = QTimer(self)
@@ -61,6 +66,7 @@ class RunCard(QFrame):
         self.hide()
         if runner.current is not None:
             self._on_started(runner.current)
+        self._on_queue()
 
     def _build(self) -> None:
         layout = QVBoxLayout(self)
@@ -95,9 +101,12 @@ class RunCard(QFrame):
         layout.addWidget(self.fold)
         self.queue = QListWidget()
         self.queue.setFixedHeight(60)
-        self.queue.setAccessibleName("Runs that wait; double-click removes one")
-        self.queue.setToolTip("Runs that wait; double-click removes one.")
-        self.queue.itemDoubleClicked.connect(self._on_queue_clicked)
+        self.queue.setAccessibleName("Runs that wait; Delete or double-click removes one")
+        self.queue.setToolTip("Runs that wait; Delete or double-click removes one.")
+        self.queue.itemDoubleClicked.connect(self._on_remove)
+        delete = QShortcut(QKeySequence(Qt.Key.Key_Delete), self.queue)
+        delete.setContext(Qt.ShortcutContext.WidgetShortcut)
+        delete.activated.connect(self._on_remove)
         layout.addWidget(self.queue)
 
     def _build_plot(self) -> None:
@@ -116,6 +125,10 @@ class RunCard(QFrame):
         self.plot.addItem(self.axes[1], row=1, col=1)
         self._style_plot()
 
+    def tab_stops(self) -> list[QWidget]:
+        """Widgets in the order in which Tab should reach them."""
+        return [self.cancel, self.strip.copy, self.fold.toggleButton(), self.log, self.queue]
+
     @slot
     def _on_started(self, job: Job) -> None:
         self.job = job
@@ -123,6 +136,8 @@ class RunCard(QFrame):
         self.box.clear()
         self.legend.clear()
         self._curves.clear()
+        self._pending.clear()
+        self._drawn = 0.0
         self._style_plot()
         self.log.clear()
         self.strip.clear()
@@ -159,19 +174,26 @@ class RunCard(QFrame):
         return spent / step * (total - step)
 
     def _add_points(self, event: Event) -> None:
-        changed = set()
         for step, losses in event.points:
             for name, value in losses.items():
                 if np.isfinite(value):
                     xs, ys, _ = self._curve(name)
                     xs.append(step)
                     ys.append(value)
-                    changed.add(name)
-        for name in changed:
+                    self._pending.add(name)
+        if time.monotonic() - self._drawn >= _REDRAW:
+            self._draw()
+
+    def _draw(self) -> None:
+        """Redraw the curves that have new points; costly, therefore not on every event."""
+        if self._pending:
+            self._drawn = time.monotonic()
+        for name in self._pending:
             xs, ys, curve = self._curves[name]
             stride = -(-len(xs) // _MAX_POINTS)
             first = abs(ys[0]) or 1.0
             curve.setData(np.asarray(xs[::stride]), np.asarray(ys[::stride]) / first)
+        self._pending.clear()
 
     def _curve(self, name: str) -> tuple[list[int], list[float], pg.PlotCurveItem]:
         if name not in self._curves:
@@ -209,12 +231,15 @@ class RunCard(QFrame):
         if job is not self.job:
             return
         self.clock.stop()
+        self._draw()
         self.cancel.setEnabled(False)
         self.cancel.hide()
         self.bar.setRange(0, 100)
         self.bar.setValue(100 if job.state == "done" else 0)
-        self.status.setText(f"{_STATES[job.state]} after {_time(job.seconds)}")
-        self.log.appendPlainText(f"{job.seconds:6.1f} s  {_STATES[job.state]}.")
+        unseen = job.state == "done" and job.failure is not None
+        state = _UNSEEN if unseen else _STATES[job.state]
+        self.status.setText(f"{state} after {_time(job.seconds)}")
+        self.log.appendPlainText(f"{job.seconds:6.1f} s  {state}.")
         if job.failure is not None:
             self.strip.show_failure(job.failure)
 
@@ -236,18 +261,29 @@ class RunCard(QFrame):
         self.queue.clear()
         for job in self.runner.waiting:
             after = " (waits for the cancelled run to stop)" if self.runner.stopping else ""
-            self.queue.addItem(f"{job.title} on {job.label}{after}")
+            self.queue.addItem(f"{job.title} on {job.label} · {job.key}, {_number(job)}{after}")
         self.queue.setVisible(bool(self.runner.waiting))
+        if self.runner.waiting:
+            self.show()
 
     @slot
     def _on_cancel(self) -> None:
         self.runner.cancel(self.job)
 
     @slot
-    def _on_queue_clicked(self, _: Any) -> None:
+    def _on_remove(self) -> None:
         row = self.queue.currentRow()
         if 0 <= row < len(self.runner.waiting):
             self.runner.cancel(self.runner.waiting[row])
+            self.queue.setCurrentRow(min(row, self.queue.count() - 1))
+
+
+def _number(job: Job) -> str:
+    """How many domains a run will find."""
+    if job.params.auto_domains:
+        return "number chosen automatically"
+    count = job.params.n_domains
+    return f"{count} domains" if count != 1 else "1 domain"
 
 
 def _time(seconds: float) -> str:

@@ -37,6 +37,10 @@ class Job:
     ----------
     state
         ``"queued"``, ``"running"``, ``"done"``, ``"cancelled"`` or ``"failed"``.
+    watched
+        Whether its section was the selected one when it ended.
+    failure
+        What went wrong; in the state ``"done"`` the data are written but could not be shown.
     cancel
         Set to stop the run; looked at on every event of the method.
     """
@@ -49,6 +53,7 @@ class Job:
     params: DomainParams
     key: str
     need_raster: bool = True
+    watched: bool = True
     state: str = "queued"
     started: float = 0.0
     ended: float = 0.0
@@ -172,18 +177,32 @@ class Runner(QObject):
                 self._accept(job, outcome)
             except Exception as error:  # noqa: BLE001 - shown on the run's card
                 job.failure = Failure(error)
-        if job.failure is not None:
+        if job.failure is not None and not self._written(job, outcome):
             job.state = "failed"
         self.ended.emit(job)
+
+    def _written(self, job: Job, outcome: _Outcome) -> bool:
+        """Whether the section carries the answer of the run."""
+        session = self._session()
+        item = session.items.get(job.section_id) if session is not None else None
+        domains = item.domains.get(job.key) if item is not None else None
+        return domains is not None and domains.result is outcome.result is not None
 
     def _accept(self, job: Job, outcome: _Outcome) -> None:
         session = self._session()
         if session is None or outcome.result is None:
             return
-        item = session.items[job.section_id]
-        if outcome.raster is not None:
+        item = session.items.get(job.section_id)
+        if outcome.raster is not None and item is not None:
             item.use_raster(outcome.raster)
-        session.add_result(job.section_id, outcome.result, job.title)
+        job.watched = session.selected_id in (None, job.section_id)
+        try:
+            session.add_result(job.section_id, outcome.result, job.title)
+        except Exception:
+            if job.watched and self._written(job, outcome):
+                # Shown on the tissue or not, the docks are about what the data hold.
+                session.select(job.section_id, job.key)
+            raise
 
     @slot
     def _on_finished(self) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -18,7 +20,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..analysis.scores import against_truth
+from ..analysis.scores import against_truth, spatial_scores
+from .background import Background
 from .guard import slot
 from .model import TITLES, DomainSet, Item
 from .parts import narrow_combo
@@ -45,6 +48,10 @@ class ScoresTable(QWidget):
     def __init__(self, session: Session, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._session = session
+        self._edited: tuple[NDArray[np.intp], dict[str, float]] | None = None
+        self._asked: NDArray[np.intp] | None = None
+        self._scorer = Background(self)
+        self._scorer.done.connect(self._on_scored)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
@@ -92,7 +99,7 @@ class ScoresTable(QWidget):
             self.setVisible(False)
             return
         column = self.annotation.currentText() if self.annotation.currentIndex() > 0 else None
-        rows = score_rows(item, domains, column)
+        rows = score_rows(item, domains, column, self._shape(item, domains))
         for i in range(1 + len(_SHAPE), self.table.columnCount()):
             self.table.setColumnHidden(i, column is None)
         for row, (title, values) in enumerate(rows):
@@ -106,6 +113,35 @@ class ScoresTable(QWidget):
             self.table.setRowHeight(row, 24)
         self.table.setFixedHeight(24 * len(rows) + self.table.horizontalHeader().height() + 6)
         self.setVisible(True)
+
+    def _shape(self, item: Item, domains: DomainSet) -> dict[str, float] | None:
+        """Smoothness of the edited domains; empty while a worker computes it, None if unedited."""
+        codes = domains.state.codes
+        if codes is _found(domains):
+            return None
+        if self._edited is not None and self._edited[0] is codes:
+            return self._edited[1]
+        if self._asked is not codes:
+            self._asked = codes
+            self._scorer.start(_score, item.section.coords, codes)
+        return {}
+
+    @slot
+    def _on_scored(self, found: tuple[NDArray[np.intp], dict[str, float]]) -> None:
+        self._edited, self._asked = found, None
+        self._fill()
+
+
+def _found(domains: DomainSet) -> NDArray[np.intp]:
+    """The partition as the run, or the file, gave it."""
+    past = domains._past
+    return past[0].codes if past else domains.state.codes
+
+
+def _score(
+    coords: NDArray[np.float64], codes: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], dict[str, float]]:
+    return codes, spatial_scores(coords, codes)
 
 
 def label_columns(item: Item) -> list[str]:
@@ -122,14 +158,22 @@ def label_columns(item: Item) -> list[str]:
 
 
 def score_rows(
-    item: Item, domains: DomainSet, annotation: str | None
+    item: Item,
+    domains: DomainSet,
+    annotation: str | None,
+    shape: dict[str, float] | None = None,
 ) -> list[tuple[str, dict[str, Any]]]:
-    """One row per method and baseline: title, and score by name."""
+    """One row per method and baseline: title, and score by name.
+
+    ``shape`` replaces the run's own scores of smoothness, where an edit has changed the domains.
+    """
     method = str(domains.record.get("method", domains.key))
     names = dict.fromkeys([method, *domains.scores, *domains.baselines])
     rows = []
     for name in names:
         values: dict[str, Any] = dict(domains.scores.get(name, {}))
+        if name == method and shape is not None:
+            values = {n: v for n, v in values.items() if n not in _SHAPE} | shape
         codes = domains.state.codes if name == method else domains.baselines.get(name)
         if annotation is not None and codes is not None:
             labels = pd.Series(codes).where(codes >= 0)
