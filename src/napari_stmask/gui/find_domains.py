@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from functools import cache
+from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +20,13 @@ from qtpy.QtWidgets import (
 
 from ..core.memory import human
 from ..core.params import DomainParams
-from ..core.provenance import as_command, as_python, input_hash
+from ..core.provenance import as_command, as_python
 from ..core.result import key_problem
 from ..models import available, params_of
 from . import settings
 from .background import Background
 from .estimate import duration, facts
+from .example import is_same_example, looks_like_example
 from .form import ParamsForm
 from .guard import Failure, slot
 from .method_card import MethodCard
@@ -281,11 +281,13 @@ class FindDomains(Page):
         self.run.setEnabled(ready)
         self.run.setToolTip(reason or "Run the method on the section; the window stays usable.")
         missing = self._missing_source()
-        self.python.setEnabled(ready and (not missing or self._is_example()))
+        item = self.session.selected
+        # A script can make the generated example again, a command line cannot.
+        example = item is not None and looks_like_example(item.section)
+        lacking = "" if example else missing
+        self.python.setEnabled(ready and not lacking)
         self.python.setToolTip(
-            reason
-            or (not self._is_example() and missing)
-            or "Put a script that makes this run on the clipboard."
+            reason or lacking or "Put a script that makes this run on the clipboard."
         )
         self.command.setEnabled(ready and not missing)
         self.command.setToolTip(
@@ -343,7 +345,7 @@ class FindDomains(Page):
     def _on_python(self) -> None:
         script = self._recipe(as_python)
         item = self.session.selected
-        if item is not None and self._is_example() and input_hash(item.section) == _example_hash():
+        if item is not None and is_same_example(item.section):
             script = script.replace(_PLACEHOLDER, "stm.sample_section()")
         copy_text(script)
 
@@ -369,15 +371,6 @@ class FindDomains(Page):
             return ""
         return "The section was not read from a file: export it, then open the file."
 
-    def _is_example(self) -> bool:
-        """Whether the section is the generated one, which a script can make again."""
-        item = self.session.selected
-        if item is None or item.section.source:
-            return False
-        entry = (item.section.adata.uns.get("spatial") or {}).get("sample")
-        meta = entry.get("metadata") if isinstance(entry, Mapping) else None
-        return isinstance(meta, Mapping) and meta.get("software_version") == "generated"
-
     def _order_tabs(self) -> None:
         """Let Tab go through the dock from top to bottom."""
         assert self.form is not None
@@ -396,11 +389,3 @@ class FindDomains(Page):
         ]
         for first, second in pairwise(stops):
             QWidget.setTabOrder(first, second)
-
-
-@cache
-def _example_hash() -> str:
-    """Of the section that ``sample_section()`` makes: with another seed it is another one."""
-    from ..io.sample import sample_section
-
-    return input_hash(sample_section())
