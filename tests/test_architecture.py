@@ -75,7 +75,7 @@ def test_one_place_densifies_and_nothing_is_global(path: Path) -> None:
         assert word not in text, f"{word} in {path.name}"
     if path != ROOT / "core" / "memory.py":
         assert ".toarray(" not in text
-        assert ".todense(" not in text or path.name == "refine.py"
+        assert ".todense(" not in text
 
 
 def _loaded(code: str) -> set[str]:

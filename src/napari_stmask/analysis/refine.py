@@ -41,7 +41,7 @@ def smooth_labels(
         one_hot = sp.csr_matrix((np.ones(len(now)), (rows, now)), shape=(len(now), k))
         votes = (graph @ one_hot).tocsr()
         winner = np.asarray(votes.argmax(axis=1)).ravel()
-        strength = np.asarray(votes.max(axis=1).todense()).ravel()
+        strength = np.asarray(votes[rows, winner]).ravel()
         new = np.where((winner != now) & (2 * strength > degree), winner, now)
         for lost in np.setdiff1d(now, new):
             new[now == lost] = lost

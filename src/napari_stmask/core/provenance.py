@@ -20,6 +20,8 @@ __all__ = ["as_command", "as_python", "input_hash", "read_record", "records", "v
 
 _PACKAGES = ("napari-stmask", "torch", "anndata", "scanpy", "scikit-learn", "scipy", "numpy")
 SCHEMA = 1
+PLACEHOLDER = "...  # a Section, an AnnData or a path"
+"""What stands for a section without a file in `as_python`."""
 
 
 def versions() -> dict[str, str]:
@@ -92,7 +94,7 @@ def as_python(
         values["key_added"] = key
     arguments = "".join(f"    {name}={value!r},\n" for name, value in values.items())
     layer = f", counts_layer={counts_layer!r}" if counts_layer else ""
-    read = f"stm.read({source!r}{layer})" if source else "...  # a Section, an AnnData or a path"
+    read = f"stm.read({source!r}{layer})" if source else PLACEHOLDER
     return (
         "import napari_stmask as stm\n\n"
         f"section = {read}\n"

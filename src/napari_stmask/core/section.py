@@ -16,7 +16,7 @@ from .errors import DataError
 from .histology import Histology
 from .lattice import Lattice, detect_lattice
 
-__all__ = ["Platform", "Section", "count_problem"]
+__all__ = ["Platform", "Section", "count_problem", "shallow_copy"]
 
 Platform = Literal["visium", "visium_hd", "stereoseq", "st", "imaging", "unknown"]
 
@@ -218,6 +218,24 @@ class Section:
             spot_diameter=self.spot_diameter,
             notes=list(self.notes),
         )
+
+
+def shallow_copy(old: AnnData) -> AnnData:
+    """A new AnnData over the same arrays: tables and slots of its own, no values copied."""
+    adata = AnnData(
+        X=old.X,
+        obs=old.obs.copy(),
+        var=old.var.copy(),
+        uns=dict(old.uns),
+        obsm=dict(old.obsm),
+        varm=dict(old.varm),
+        obsp=dict(old.obsp),
+        varp=dict(old.varp),
+        layers=dict(old.layers),
+    )
+    if old.raw is not None:
+        adata.raw = old.raw.to_adata()
+    return adata
 
 
 def count_problem(values: NDArray[Any]) -> str | None:

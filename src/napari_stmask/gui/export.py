@@ -6,10 +6,9 @@ import copy
 from pathlib import Path
 
 import numpy as np
-from anndata import AnnData
 
 from ..core.errors import ParameterError
-from ..core.section import Section
+from ..core.section import Section, shallow_copy
 from .model import DomainState
 
 __all__ = ["export", "shown_only", "snapshot"]
@@ -52,20 +51,6 @@ def shown_only(state: DomainState) -> DomainState:
 
 def snapshot(section: Section) -> Section:
     """The section as it is now, over the same arrays: later edits do not reach it."""
-    old = section.adata
-    adata = AnnData(
-        X=old.X,
-        obs=old.obs.copy(),
-        var=old.var.copy(),
-        uns=dict(old.uns),
-        obsm=dict(old.obsm),
-        varm=dict(old.varm),
-        obsp=dict(old.obsp),
-        varp=dict(old.varp),
-        layers=dict(old.layers),
-    )
-    if old.raw is not None:
-        adata.raw = old.raw.to_adata()
     taken = copy.copy(section)
-    taken.adata = adata
+    taken.adata = shallow_copy(section.adata)
     return taken

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 
 from ..core.memory import human
 from ..core.params import DomainParams
-from ..core.provenance import as_command, as_python
+from ..core.provenance import PLACEHOLDER, as_command, as_python
 from ..core.result import key_problem
 from ..models import available, params_of
 from . import settings
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["FindDomains"]
 
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_PLACEHOLDER = "...  # a Section, an AnnData or a path"
-"""What `as_python` prints for a section without a file."""
 _PRESET_TITLES = {
     "recommended": "Recommended",
     "visium": "Visium",
@@ -346,7 +344,7 @@ class FindDomains(Page):
         script = self._recipe(as_python)
         item = self.session.selected
         if item is not None and is_same_example(item.section):
-            script = script.replace(_PLACEHOLDER, "stm.sample_section()")
+            script = script.replace(PLACEHOLDER, "stm.sample_section()")
         copy_text(script)
 
     @slot

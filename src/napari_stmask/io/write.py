@@ -80,7 +80,7 @@ def _write_h5ad(section: Section, path: Path) -> None:
 
 def _with_metadata(section: Section) -> AnnData:
     """A new AnnData over the same arrays, with ``uns`` completed."""
-    from anndata import AnnData
+    from ..core.section import shallow_copy
 
     old = section.adata
     uns = dict(old.uns)
@@ -94,19 +94,8 @@ def _with_metadata(section: Section) -> AnnData:
     uns[SECTION_KEY] = {key: value for key, value in known.items() if value is not None}
     if section.image is not None:
         uns["spatial"] = _with_image(section, uns.get("spatial"))
-    adata = AnnData(
-        X=old.X,
-        obs=old.obs.copy(),
-        var=old.var.copy(),
-        uns=uns,
-        obsm=dict(old.obsm),
-        varm=dict(old.varm),
-        obsp=dict(old.obsp),
-        varp=dict(old.varp),
-        layers=dict(old.layers),
-    )
-    if old.raw is not None:
-        adata.raw = old.raw.to_adata()
+    adata = shallow_copy(old)
+    adata.uns = uns
     return adata
 
 
