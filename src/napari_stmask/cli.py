@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .core.errors import StmaskError
+from .cli_reading import with_reading
+from .core.errors import ParameterError, StmaskError
+
+if TYPE_CHECKING:
+    from .core.section import Section
 
 __all__ = ["app", "main"]
 
@@ -90,16 +93,31 @@ def params(
     emit(values, json_out, lines)
 
 
-@app.command()
-def info(path: PathArgument, json_out: Json = False) -> None:
-    """Say what a file or folder holds."""
-    from .core.provenance import records
+def _read_all(path: Path, reading: dict[str, Any]) -> list[Section]:
     from .io.read import read
 
-    found = read(path)
-    sections = found if isinstance(found, list) else [found]
+    found = read(path, **reading)
+    return found if isinstance(found, list) else [found]
+
+
+def _read_one(path: Path, reading: dict[str, Any]) -> Section:
+    sections = _read_all(path, reading)
+    if len(sections) > 1:
+        names = ", ".join(s.name for s in sections[:5])
+        raise ParameterError(
+            f"{path} holds {len(sections)} sections ({names})", "give a file of one section"
+        )
+    return sections[0]
+
+
+@app.command()
+@with_reading
+def info(path: PathArgument, *, reading: dict[str, Any], json_out: Json = False) -> None:
+    """Say what a file or folder holds."""
+    from .core.provenance import records
+
     facts = []
-    for s in sections:
+    for s in _read_all(path, reading):
         image = None
         if s.image is not None:
             rows, columns = s.image.shape
@@ -179,7 +197,8 @@ def has_display() -> bool:
 
 
 @app.command()
-def view(path: PathArgument) -> None:
+@with_reading
+def view(path: PathArgument, *, reading: dict[str, Any]) -> None:
     """Open a section, with its results, in napari."""
     if not has_display():
         raise StmaskError(
@@ -189,46 +208,49 @@ def view(path: PathArgument) -> None:
 
     from .gui.view import view as show
 
-    show(path)
+    viewer = None
+    for section in _read_all(path, reading):
+        viewer = show(section, viewer)
     napari.run()
 
 
 @app.command()
+@with_reading
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="Section to read.")],
     target: Annotated[
         Path, typer.Argument(metavar="OUT", help="File to write; its suffix decides.")
     ],
+    *,
+    reading: dict[str, Any],
     json_out: Json = False,
 ) -> None:
     """Read a section and write it in another format."""
-    from .io.write import write
-    from .pipeline import as_section
+    from .io.write import check_writable, write
 
-    section = as_section(source)
+    check_writable(target)
+    section = _read_one(source, reading)
     write(section, target)
     facts = {"written": str(target), "spots": section.n_spots, "genes": section.n_genes}
     emit(facts, json_out, [f"{target}: {section.n_spots} spots x {section.n_genes} genes"])
 
 
 @app.command()
+@with_reading
 def score(
     result: PathArgument,
     truth: Annotated[str, typer.Option(help="Column of obs with the annotation.")],
     pred: Annotated[
         str | None, typer.Option(help="Column with the domains; default: every run.")
     ] = None,
-    counts_layer: Annotated[str | None, typer.Option(help="Layer with the raw counts.")] = None,
+    *,
+    reading: dict[str, Any],
     json_out: Json = False,
 ) -> None:
     """Compare domains with an annotation, the two training-free controls beside them."""
-    from .pipeline import as_section
     from .scoring import score_section
 
-    section = as_section(result)
-    if counts_layer is not None:
-        section = replace(section, counts_layer=counts_layer)
-    table = score_section(section, truth=truth, pred=pred)
+    table = score_section(_read_one(result, reading), truth=truth, pred=pred)
     shown = ("ARI", "NMI", "AMI", "PAS", "CHAOS")
     lines = [f"{'':16s}" + "".join(f"{c:>9s}" for c in shown)]
     lines += [f"{n:16s}" + "".join(f"{row[c]:9.3f}" for c in shown) for n, row in table.items()]

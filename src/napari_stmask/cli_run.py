@@ -14,6 +14,7 @@ import typer
 from tqdm import tqdm
 
 from .cli import emit, has_display
+from .cli_reading import with_reading
 from .core.errors import (
     FileFormatError,
     MissingFileError,
@@ -80,22 +81,18 @@ def _command(method: str) -> Callable[..., None]:
     command.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in every}
     command.__name__ = method
-    return command
+    return with_reading(command)
 
 
 def _fixed(
     path: Annotated[list[Path], typer.Argument(help="Section: a folder or file.")],
-    out: Annotated[Path | None, typer.Option(help="File to write (.h5ad, .csv).")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; its suffix decides.")] = None,
     preset: Annotated[
         str | None, typer.Option(help="recommended (default), paper, defaults or a platform.")
     ] = None,
     params: Annotated[
         Path | None, typer.Option(help="JSON file with parameters, or a record.")
     ] = None,
-    image: Annotated[
-        Path | None, typer.Option(help="Histology image, where it lies elsewhere.")
-    ] = None,
-    counts_layer: Annotated[str | None, typer.Option(help="Layer with the raw counts.")] = None,
     key: Annotated[
         str | None, typer.Option(help="Prefix of what is written; default: the method.")
     ] = None,
@@ -121,8 +118,7 @@ def _run(
     out: Path | None,
     preset: str | None,
     params: Path | None,
-    image: Path | None,
-    counts_layer: str | None,
+    reading: dict[str, Any],
     key: str | None,
     model: Path | None,
     save_model: Path | None,
@@ -146,7 +142,7 @@ def _run(
         check_target(save_model)
     sections: list[Section] = []
     for one in path:
-        found = read(one, image=image, counts_layer=counts_layer)
+        found = read(one, **reading)
         sections += found if isinstance(found, list) else [found]
     given = (_read_params(params, method) if params else {}) | values
     result = watch(

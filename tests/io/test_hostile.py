@@ -146,7 +146,7 @@ def test_garbage_image(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match=r"picture\.png cannot be read as a PNG image"):
         open_histology(path)
     path.write_bytes(b"<svg></svg>")
-    with pytest.raises(FileFormatError, match="is not a PNG, JPEG or TIFF image"):
+    with pytest.raises(FileFormatError, match="is not a PNG, JPEG, TIFF or OME-Zarr image"):
         open_histology(path)
 
 

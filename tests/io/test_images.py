@@ -15,6 +15,7 @@ from napari_stmask.core.histology import Histology
 from napari_stmask.core.section import Section
 from napari_stmask.io import images, tiff
 from napari_stmask.io.images import open_histology
+from napari_stmask.io.place import place_image
 from napari_stmask.io.read import read
 
 RNG = np.random.default_rng(0)
@@ -235,11 +236,11 @@ def test_image_given_separately(outs: Path, tmp_path: Path) -> None:
     factors["tissue_hires_scalef"] = 0.5
     half = tmp_path / "half.png"
     Image.new("RGB", (250, 200)).save(half)
-    images.place_image(found, half)
+    place_image(found, half)
     assert found.image.scale == 0.5
     other = tmp_path / "other.png"
     Image.new("RGB", (60, 60)).save(other)
     found.adata.uns.clear()
-    images.place_image(found, other)
+    place_image(found, other)
     assert found.image.scale == 1.0
     assert "0% of the spots lie inside" in found.notes[-1]

@@ -17,6 +17,7 @@ from napari_stmask.core.errors import (
     DataError,
     FileFormatError,
     MissingFileError,
+    ParameterError,
     StmaskError,
 )
 from napari_stmask.core.section import Section
@@ -376,7 +377,7 @@ def test_unicode_and_spaces_in_paths(outs: Path, section: Section, tmp_path: Pat
 
 
 def test_layers_do_not_exist(outs: Path) -> None:
-    with pytest.raises(DataError, match="has no layer 'counts'"):
+    with pytest.raises(ParameterError, match="counts_layer='counts' means nothing"):
         read(outs, counts_layer="counts")
 
 

@@ -83,18 +83,19 @@ def as_python(
     params: Params,
     *,
     key: str | None = None,
-    counts_layer: str | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> str:
     """A script that repeats the run.
 
-    ``source`` None leaves a placeholder for the section.
+    ``source`` None leaves a placeholder for the section; ``reading`` are the options that it was
+    read with.
     """
     values = {"preset": "defaults"} | _changed(params)
     if key and key != method:
         values["key_added"] = key
     arguments = "".join(f"    {name}={value!r},\n" for name, value in values.items())
-    layer = f", counts_layer={counts_layer!r}" if counts_layer else ""
-    read = f"stm.read({source!r}{layer})" if source else PLACEHOLDER
+    options = "".join(f", {name}={value!r}" for name, value in (reading or {}).items())
+    read = f"stm.read({source!r}{options})" if source else PLACEHOLDER
     return (
         "import napari_stmask as stm\n\n"
         f"section = {read}\n"
@@ -108,22 +109,29 @@ def as_command(
     params: Params,
     *,
     key: str | None = None,
-    counts_layer: str | None = None,
+    reading: Mapping[str, Any] | None = None,
     out: str = "result.h5ad",
 ) -> str:
     """The command line that repeats the run."""
     parts = ["napari-stmask", "run", method, source or "PATH", "--preset", "defaults"]
-    for name, value in _changed(params).items():
-        flag = "--" + name.replace("_", "-")
-        if isinstance(value, bool):
-            parts.append(flag if value else "--no-" + name.replace("_", "-"))
-        else:
-            parts += [flag, str(value)]
+    for name, value in (_changed(params) | dict(reading or {})).items():
+        parts += _flags(name, value)
     if key and key != method:
         parts += ["--key", key]
-    if counts_layer:
-        parts += ["--counts-layer", counts_layer]
     return shlex.join([*parts, "--out", out])
+
+
+def _flags(name: str, value: Any) -> list[str]:
+    flag = "--" + name.replace("_", "-")
+    if isinstance(value, bool):
+        return [flag if value else "--no-" + flag[2:]]
+    if isinstance(value, Mapping):  # columns: one flag for each
+        return [
+            part
+            for role, column in value.items()
+            for part in (flag.removesuffix("s"), f"{role}={column}")
+        ]
+    return [flag, str(value)]
 
 
 def run_record(

@@ -50,6 +50,8 @@ class Section:
         Diameter of a spot in coordinate units, or None.
     notes
         What the reader had to assume, one sentence each.
+    reading
+        Options that it was read with, where they differ from the defaults.
 
     Raises
     ------
@@ -66,6 +68,7 @@ class Section:
     source: str | None = None
     spot_diameter: float | None = None
     notes: list[str] = field(default_factory=list)
+    reading: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.validate()
@@ -217,6 +220,7 @@ class Section:
             source=self.source,
             spot_diameter=self.spot_diameter,
             notes=list(self.notes),
+            reading=dict(self.reading),
         )
 
 

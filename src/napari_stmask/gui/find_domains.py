@@ -359,7 +359,7 @@ class FindDomains(Page):
             item.section.source,
             self.params(),
             key=self.key.text().strip(),
-            counts_layer=item.section.counts_layer,
+            reading=item.section.reading,
         )
 
     def _missing_source(self) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..core.histology import Histology, inverse, swap_axes
 from ..viz.palette import UNASSIGNED_COLOUR, to_rgb
 from ..viz.raster import SpotRaster
 from .model import DomainSet, DomainState, Item
@@ -47,7 +48,7 @@ LayerTuple = tuple[Any, dict[str, Any], str]
 
 
 def to_rows_columns(coords: NDArray[Any]) -> NDArray[Any]:
-    """(x, y) to (row, column): the only place where the axes are swapped."""
+    """(x, y) to (row, column); transforms go through `swap_axes`."""
     return coords[..., ::-1]
 
 
@@ -109,7 +110,19 @@ def image_layer(item: Item) -> LayerTuple | None:
     # The image covers [0, columns / scale): its first pixel's centre lies half a pixel inside.
     options = _common(item, "image", "image", step=step, corner=(step / 2, step / 2))
     options |= {"rgb": True, "multiscale": image.multiscale}
+    if not image.upright:
+        options |= {"scale": (1.0, 1.0), "translate": (0.0, 0.0), "affine": _affine(item, image)}
     return (list(image.levels) if image.multiscale else image.levels[0]), options, "image"
+
+
+def _affine(item: Item, image: Histology) -> NDArray[np.float64]:
+    """(3, 3) from napari's pixel centres (row, column) to the world of the viewer."""
+    centre = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    unit = item.section.um_per_px or 1.0
+    world = np.diag([unit, unit, 1.0]) @ inverse(image.matrix) @ centre
+    affine = swap_axes(world)
+    affine[:2, 2] += item.offset
+    return affine
 
 
 def spots_layer(item: Item) -> LayerTuple | None:

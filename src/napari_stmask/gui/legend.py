@@ -295,7 +295,7 @@ class DomainsDock(Page):
                 item.section.source,
                 params,
                 key=domains.key,
-                counts_layer=item.section.counts_layer,
+                reading=item.section.reading,
             )
         )
 

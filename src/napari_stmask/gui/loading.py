@@ -10,7 +10,7 @@ import numpy as np
 from anndata import AnnData
 
 from ..core.errors import DataError
-from ..core.histology import Histology
+from ..core.histology import Histology, checked_affine, inverse, swap_axes
 from ..core.section import Section
 from ..viz.raster import SpotRaster, rasterise
 from .layers import our_meta
@@ -61,7 +61,7 @@ def _with_rasters(sections: Iterable[Section]) -> Loaded:
 
 def add_image(section: Section, path: str | Path) -> Section:
     """Put a histology image given separately on ``section``."""
-    from ..io.images import place_image
+    from ..io.place import place_image
 
     place_image(section, path)
     return section
@@ -97,27 +97,42 @@ def adata_of(layer: Layer) -> AnnData | None:
     return found if isinstance(found, AnnData) else None
 
 
-def layer_to_histology(layer: Layer, section: Section) -> Histology:
-    """An RGB image layer of the user as histology of ``section``.
+def layer_to_histology(
+    layer: Layer, section: Section, offset: tuple[float, float] = (0.0, 0.0)
+) -> Histology:
+    """An RGB image layer as histology of ``section``, where the user has put it in the viewer.
 
-    The layer's scale is taken as µm per pixel where the section knows its own.
+    Scale, shift, rotation, shear and affine of the layer count, however they were set: by hand,
+    by landmarks or by code. A layer that nobody has placed is taken for the full-resolution
+    image, whose pixels are the section's coordinates.
+
+    Parameters
+    ----------
+    layer
+        RGB image of 8 bit, multi-scale or not.
+    section
+        Whose coordinates are meant.
+    offset
+        (row, column) of the section's origin in the viewer, in world units.
 
     Raises
     ------
     DataError
-        If the layer is no RGB image of 8 bit or is moved or stretched against the section.
+        If the layer is no such image.
     """
     levels: list[Any] = list(layer.data) if getattr(layer, "multiscale", False) else [layer.data]
     if not getattr(layer, "rgb", False) or np.asarray(levels[0][:1, :1]).dtype != np.uint8:
         raise DataError(
             f"The layer '{layer.name}' is not an 8-bit RGB image", "select a colour image layer"
         )
-    rows, columns = (float(s) for s in layer.scale[-2:])
-    if abs(rows - columns) > 1e-3 * columns:
-        raise DataError(
-            f"The layer '{layer.name}' has another scale along rows than along columns",
-            "give it one scale",
-        )
-    known = our_meta(layer).get("section_id") is not None
-    unit = section.um_per_px if section.um_per_px and (known or columns != 1.0) else 1.0
-    return Histology([level[..., :3] for level in levels], unit / columns, layer.name)
+    unit = section.um_per_px or 1.0
+    world = np.array([layer.data_to_world(p)[-2:] for p in ((0, 0), (1, 0), (0, 1))])
+    if np.allclose(world, [[0, 0], [1, 0], [0, 1]]) and not our_meta(layer):
+        return Histology([level[..., :3] for level in levels], name=layer.name)
+    # A step down, a step right and the centre of the first pixel, in rows and columns.
+    steps = np.column_stack([world[1] - world[0], world[2] - world[0], world[0] - offset])
+    forward = swap_axes(np.vstack([steps, [0.0, 0.0, 1.0]]))
+    corner = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
+    to_coords = np.diag([1 / unit, 1 / unit, 1.0]) @ forward @ corner
+    matrix = inverse(checked_affine(to_coords, f"the layer '{layer.name}'"))
+    return Histology([level[..., :3] for level in levels], name=layer.name, transform=matrix)

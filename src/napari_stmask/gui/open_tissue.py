@@ -135,7 +135,7 @@ class OpenTissue(Page):
                 return
         item = self.session.selected
         if chosen and item is not None:
-            item.section.image = loading.layer_to_histology(chosen[0], item.section)
+            item.section.image = loading.layer_to_histology(chosen[0], item.section, item.offset)
             self._image_changed(item)
             return
         raise DataError(

@@ -6,6 +6,7 @@ import uuid
 import weakref
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from psygnal import Signal
 
 from ..core.provenance import records
@@ -346,9 +347,9 @@ def _box(section: Section) -> tuple[float, float, float, float]:
     low, high = section.coords.min(axis=0) - reach, section.coords.max(axis=0) + reach
     left, top, right, bottom = (float(v) for v in (*low, *high))
     if section.image is not None:
-        rows, columns = (n / section.image.scale for n in section.image.shape[:2])
-        left, top = min(left, 0.0), min(top, 0.0)
-        right, bottom = max(right, columns), max(bottom, rows)
+        corners = section.image.corners()
+        left, top = np.minimum((left, top), corners.min(axis=0))
+        right, bottom = np.maximum((right, bottom), corners.max(axis=0))
     return top * unit, left * unit, bottom * unit, right * unit
 
 

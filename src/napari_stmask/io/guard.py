@@ -74,7 +74,10 @@ def guarded(path: Path | str, expected: str, remedy: str = "") -> Iterator[None]
     except StmaskError:
         raise
     except FileNotFoundError as error:
-        raise MissingFileError(f"{path} does not exist", "check the path") from error
+        if not Path(path).exists():
+            raise MissingFileError(f"{path} does not exist", "check the path") from error
+        # A folder that lacks one of its parts.
+        raise _unreadable(path, expected, error, remedy) from error
     except PermissionError as error:
         raise FileFormatError(
             describe_os_error(error, Path(path)), "give yourself permission to read it"
@@ -84,6 +87,8 @@ def guarded(path: Path | str, expected: str, remedy: str = "") -> Iterator[None]
     # Parsers raise nearly every type there is on damaged bytes (struct.error, zlib.error,
     # IndexError, RuntimeError ...); a list of them would always miss one.
     except Exception as error:
-        raise FileFormatError(
-            f"{path} cannot be read as {expected} ({brief(error)})", remedy
-        ) from error
+        raise _unreadable(path, expected, error, remedy) from error
+
+
+def _unreadable(path: Path | str, expected: str, error: Exception, remedy: str) -> FileFormatError:
+    return FileFormatError(f"{path} cannot be read as {expected} ({brief(error)})", remedy)

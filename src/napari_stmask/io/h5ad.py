@@ -16,6 +16,7 @@ from ..core.histology import Histology
 from .colour import to_rgb8
 from .guard import HDF5, brief, guarded, kind_of
 from .hdf5 import open_hdf5, root_keys
+from .options import ReadOptions
 from .write import SECTION_KEY
 
 if TYPE_CHECKING:
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
     from ..core.lattice import Lattice
     from ..core.section import Section
 
-__all__ = ["TITLE", "load", "matches", "section_from_adata"]
+__all__ = ["OPTIONS", "TITLE", "load", "matches", "section_from_adata"]
 
 TITLE = "an AnnData file (.h5ad)"
+OPTIONS = frozenset({"counts_layer", "filtered"})
 _WHAT = "an AnnData file"
 _MAX_ST_SPOTS = 2500
 _UNIT = re.compile(r"1\s*(?:unit|px|pixel)\s*=\s*([\d.]+)\s*(?:um|µm|μm)", re.IGNORECASE)
@@ -41,9 +43,7 @@ def matches(path: Path) -> bool:
     return {"obs", "var"} <= keys or (not keys and path.suffix.lower() == ".h5ad")
 
 
-def load(
-    path: Path, *, name: str | None = None, counts_layer: str | None = None, filtered: bool = True
-) -> Section | list[Section]:
+def load(path: Path, options: ReadOptions) -> Section | list[Section]:
     """Read an AnnData file.
 
     ``obs``, ``obsm``, ``layers`` and ``uns`` are kept as they are. Whether the values are counts
@@ -53,12 +53,10 @@ def load(
     ----------
     path
         The file.
-    name
-        Name of the section; the library in ``uns["spatial"]`` or the file name by default.
-    counts_layer
-        Layer with raw counts; ``"counts"`` where there is such a layer, else ``X``.
-    filtered
-        Drop spots whose ``obs["in_tissue"]`` is 0.
+    options
+        ``name`` (the library in ``uns["spatial"]`` or the file name by default), ``counts_layer``
+        (``"counts"`` where there is such a layer, else ``X``), and ``filtered`` (drop spots whose
+        ``obs["in_tissue"]`` is 0).
 
     Returns
     -------
@@ -80,19 +78,19 @@ def load(
         adata = read_h5ad(path)
     _require_positions(adata, str(path))
     notes: list[str] = []
-    if filtered:
+    if options.filtered:
         adata = _under_tissue(adata, path, notes)
     libraries = _libraries(adata)
     column = _library_column(adata, libraries)
     if column is None:
-        return _from_file(adata, path, name, counts_layer, notes)
+        return _from_file(adata, path, options.name, options.counts_layer, notes)
     sections = []
     for library in libraries:
         part = adata[(adata.obs[column].astype(str) == library).to_numpy()].copy()
         if part.n_obs:
             part.uns["spatial"] = {library: libraries[library]}
-            label = f"{name} {library}" if name else library
-            sections.append(_from_file(part, path, label, counts_layer, list(notes)))
+            label = f"{options.name} {library}" if options.name else library
+            sections.append(_from_file(part, path, label, options.counts_layer, list(notes)))
     return sections
 
 

@@ -17,9 +17,7 @@ from .lazy import Once, as_dask, pyramid
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
-    from ..core.section import Section
-
-__all__ = ["MAX_PIXELS", "open_histology", "place_image"]
+__all__ = ["MAX_PIXELS", "open_histology"]
 
 EAGER_PIXELS = 50_000_000
 """PNG and JPEG up to this size are read at once; larger ones when they are looked at."""
@@ -29,12 +27,12 @@ _CONVERT = "convert it to a pyramidal TIFF"
 
 
 def open_histology(path: str | Path, scale: float = 1.0, name: str | None = None) -> Histology:
-    """Open a PNG, JPEG, TIFF, BigTIFF (``.btf``) or OME-TIFF.
+    """Open a PNG, JPEG, TIFF, BigTIFF, OME-TIFF, TIFF-based slide (SVS, NDPI) or OME-Zarr.
 
     Parameters
     ----------
     path
-        Image file; recognised by content, not by suffix.
+        Image file, or OME-Zarr folder; recognised by content, not by suffix.
     scale
         Its pixels per full-resolution pixel.
     name
@@ -54,18 +52,24 @@ def open_histology(path: str | Path, scale: float = 1.0, name: str | None = None
         If it is none of these kinds, damaged, truncated or too large.
     """
     path = Path(path)
+    label = name or path.name
+    if path.is_dir():
+        from .ome_zarr import zarr_levels
+
+        levels, size = zarr_levels(path)
+        return Histology(levels, scale, label, str(path), um_per_px=size)
     if not path.is_file():
         raise MissingFileError(f"There is no image file {path}", "check the path")
     kind = kind_of(path)
-    label = name or path.name
     if kind == TIFF:
         from .tiff import tiff_levels
 
-        return Histology(tiff_levels(path), scale, label, str(path))
+        levels, size = tiff_levels(path)
+        return Histology(levels, scale, label, str(path), um_per_px=size)
     if kind in (PNG, JPEG):
         return Histology(_picture_levels(path, kind), scale, label, str(path))
     raise FileFormatError(
-        f"{path} is not a PNG, JPEG or TIFF image",
+        f"{path} is not a PNG, JPEG, TIFF or OME-Zarr image",
         "give the microscope image in one of these forms",
     )
 
@@ -115,60 +119,3 @@ def _check_complete(path: Path, kind: str, picture: ImageFile) -> None:
         stream.seek(max(0, path.stat().st_size - (1 << 16)))
         if b"\xff\xd9" not in stream.read():
             raise FileFormatError(f"{path} ends too early", "copy or download the file again")
-
-
-def place_image(section: Section, path: str | Path) -> None:
-    """Open a separately given image and put it on ``section`` at the scale that fits.
-
-    The image is taken for the full-resolution one, unless its size is that of the section's
-    high- or low-resolution image, or only at their scale the spots lie inside.
-
-    Parameters
-    ----------
-    section
-        Receives the image, and a note where the fit is doubtful.
-    path
-        Image file.
-
-    Raises
-    ------
-    FileFormatError, MissingFileError
-        See `open_histology`.
-    """
-    histology = open_histology(path)
-    entry = (section.adata.uns.get("spatial") or {}).get(section.name) or {}
-    factors = {
-        key: float(entry["scalefactors"][f"tissue_{key}_scalef"])
-        for key in ("hires", "lowres")
-        if f"tissue_{key}_scalef" in entry.get("scalefactors", {})
-    }
-    scale = _scale_by_size(histology.shape, entry.get("images", {}), factors)
-    if scale is None:
-        scale = 1.0
-        inside = float(histology.contains(section.coords).mean())
-        for key, factor in factors.items():
-            scaled = Histology(histology.levels, factor, histology.name, histology.source)
-            if inside < 0.5 and scaled.contains(section.coords).mean() > 0.99:
-                section.notes.append(f"{path} was placed at the scale of the {key} image.")
-                scale = factor
-                break
-    section.image = Histology(histology.levels, scale, histology.name, histology.source)
-    inside = float(section.image.contains(section.coords).mean())
-    if inside < 0.9:
-        section.notes.append(
-            f"Only {inside:.0%} of the spots lie inside {path}: it may be another section's image "
-            "or have another scale."
-        )
-
-
-def _scale_by_size(shape: tuple[int, int], images: Any, factors: dict[str, float]) -> float | None:
-    """The factor of the known image, or of its other resolution, that has this size."""
-    for known, pixels in images.items():
-        if known not in factors:
-            continue
-        full = np.asarray(np.shape(pixels)[:2]) / factors[known]
-        for factor in factors.values():
-            expected = full * factor
-            if np.all(np.abs(expected - shape) <= 2 + 0.01 * expected):
-                return factor
-    return None

@@ -13,6 +13,7 @@ from ..core.errors import FileFormatError
 from .colour import cmyk_to_rgb, to_rgb8, white_level
 from .guard import guarded
 from .lazy import Window, as_dask, pyramid
+from .pixel_size import tiff_um_per_px
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -70,11 +71,18 @@ class _Pixels:
         return 255 - eight if self.photometric == _GREY_INVERTED else eight
 
 
-def tiff_levels(path: Path) -> list[da.Array]:
-    """Levels of the largest image of a file, finest first, read on demand.
+def tiff_levels(path: Path) -> tuple[list[da.Array], float | None]:
+    """Levels of the largest image of a file, finest first, read on demand, and its pixel size.
 
     Stored pyramids are used; without one, lazy levels of half the size are added down to 1024
     pixels. The file stays open for as long as the levels live.
+
+    Returns
+    -------
+    levels
+        (rows, columns, 3) uint8 each.
+    um_per_px
+        Micrometres per pixel of the finest level, or None where the file does not say.
 
     Raises
     ------
@@ -94,7 +102,8 @@ def tiff_levels(path: Path) -> list[da.Array]:
             white = white_level(_sample(sources[-1]))
             pixels = _Pixels(**{**vars(pixels), "white": white})
             levels = [_rgb(source, pixels) for source in sources]
-            return pyramid(levels[0]) if len(levels) == 1 else levels
+            size = tiff_um_per_px(file, stored[0])
+            return (pyramid(levels[0]) if len(levels) == 1 else levels), size
         except BaseException:
             file.close()
             raise
