@@ -15,7 +15,7 @@ from ..core.errors import ParameterError
 from ..core.provenance import read_record, records
 from ..core.result import Result
 from ..core.section import Section
-from ..viz.palette import PALETTE, UNASSIGNED_COLOUR
+from ..viz.palette import PALETTE, UNASSIGNED_COLOUR, stored_colors
 from ..viz.raster import SpotRaster, rasterise
 
 __all__ = ["TITLES", "DomainSet", "DomainState", "Item", "stored_keys"]
@@ -199,7 +199,7 @@ class DomainSet:
             return None
         values = obs[column].astype("category").cat
         names = [str(name) for name in values.categories]
-        colors = _colors(uns.get(f"{column}_colors", uns.get(f"{key}_colors")), names)
+        colors = stored_colors(uns.get(f"{column}_colors", uns.get(f"{key}_colors")), names)
         try:
             record = read_record(section.adata, key)
         except (KeyError, TypeError, ValueError):
@@ -264,23 +264,6 @@ def _aligned(column: Any, names: list[str]) -> NDArray[np.intp] | None:
         table = np.array([*(names.index(name) for name in own), -1], dtype=np.intp)
         return np.asarray(table[codes])
     return codes if len(own) == len(names) else None
-
-
-def _colors(stored: Any, names: list[str]) -> list[str]:
-    """Colours from ``uns``, list or dictionary; the palette where they are missing or odd."""
-    if isinstance(stored, Mapping):
-        stored = [stored.get(name, UNASSIGNED_COLOUR) for name in names]
-    given = [] if stored is None else [str(c) for c in stored]
-    out = []
-    for i in range(len(names)):
-        color = given[i][:7] if i < len(given) else ""
-        out.append(color if _is_hex(color) else PALETTE[i % len(PALETTE)])
-    return out
-
-
-def _is_hex(color: str) -> bool:
-    digits = "0123456789abcdefABCDEF"
-    return len(color) == 7 and color[0] == "#" and all(c in digits for c in color[1:])
 
 
 def stored_keys(section: Section) -> list[str]:

@@ -13,7 +13,9 @@ from pathlib import Path
 from ..core.errors import OutputError, StmaskError, describe_os_error
 from .guard import brief
 
-__all__ = ["atomic_path", "check_target"]
+__all__ = ["atomic_folder", "atomic_path", "check_folder_target", "check_target"]
+
+_ZARR = (".zgroup", "zarr.json")
 
 
 @contextmanager
@@ -48,20 +50,94 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        # Libraries wrap the reason: a full disk shows up as the cause of something vaguer.
-        system = _os_error(error)
-        if isinstance(error, StmaskError) or not isinstance(error, Exception):
+        explained = _explained(error, target)
+        if explained is None:
             raise
-        if system is not None:
-            raise OutputError(
-                f"Nothing was written to {describe_os_error(system, target)}",
-                "free some space or choose another folder",
-            ) from error
-        raise OutputError(
-            f"Nothing was written to {target}: the content cannot be stored ({brief(error)})",
-            "turn columns of mixed types into text and remove unusual objects from uns",
-        ) from error
+        raise explained from error
     _flush_folder(target.parent)
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a path beside ``path`` for a Zarr folder that takes its place when the block ends well.
+
+    A folder of that name is replaced only if it is a Zarr store itself, and is put back if the
+    replacement fails.
+
+    Parameters
+    ----------
+    path
+        Folder to write; the one around it must exist.
+
+    Raises
+    ------
+    OutputError
+        See `check_folder_target`; also if the disk is full or the content cannot be stored.
+    """
+    target = check_folder_target(path)
+    temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
+    old = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
+    try:
+        yield temporary
+        if target.exists():
+            target.rename(old)
+        try:
+            temporary.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        explained = _explained(error, target)
+        if explained is None:
+            raise
+        raise explained from error
+    shutil.rmtree(old, ignore_errors=True)
+    _flush_folder(target.parent)
+
+
+def _explained(error: BaseException, target: Path) -> OutputError | None:
+    """A sentence for what went wrong; None for what is one already, or is no failure."""
+    if isinstance(error, StmaskError) or not isinstance(error, Exception):
+        return None
+    # Libraries wrap the reason: a full disk shows up as the cause of something vaguer.
+    system = _os_error(error)
+    if system is not None:
+        return OutputError(
+            f"Nothing was written to {describe_os_error(system, target)}",
+            "free some space or choose another folder",
+        )
+    return OutputError(
+        f"Nothing was written to {target}: the content cannot be stored ({brief(error)})",
+        "turn columns of mixed types into text and remove unusual objects from uns",
+    )
+
+
+def check_folder_target(path: str | Path) -> Path:
+    """The folder that ``path`` means, if a Zarr store can be written there.
+
+    Raises
+    ------
+    OutputError
+        If the folder around it is missing or not writable, or something that is no Zarr store
+        has that name.
+    """
+    target = Path(path)
+    if target.exists() and not any((target / name).is_file() for name in _ZARR):
+        raise OutputError(
+            f"{path} exists and is no Zarr store, so it is not replaced", "give another name"
+        )
+    try:
+        target = target.resolve()
+        if not target.parent.is_dir():
+            raise OutputError(f"The folder {target.parent} does not exist", "create it first")
+    except (OSError, ValueError, RuntimeError) as error:
+        raise OutputError(
+            f"{path} is not a usable path ({brief(error)})", "give another"
+        ) from error
+    _try_to_create(target.parent)
+    return target
 
 
 def check_target(path: str | Path) -> Path:

@@ -16,8 +16,9 @@ from ..core.histology import Histology
 from .colour import to_rgb8
 from .guard import HDF5, brief, guarded, kind_of
 from .hdf5 import open_hdf5, root_keys
+from .metadata import SECTION_KEY, with_image
 from .options import ReadOptions
-from .write import SECTION_KEY
+from .stereo_h5ad import raw_counts, stereo_facts
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -25,7 +26,16 @@ if TYPE_CHECKING:
     from ..core.lattice import Lattice
     from ..core.section import Section
 
-__all__ = ["OPTIONS", "TITLE", "load", "matches", "section_from_adata"]
+__all__ = [
+    "OPTIONS",
+    "TITLE",
+    "load",
+    "matches",
+    "section_from_adata",
+    "section_of",
+    "sections_of",
+    "write_h5ad",
+]
 
 TITLE = "an AnnData file (.h5ad)"
 OPTIONS = frozenset({"counts_layer", "filtered"})
@@ -76,6 +86,16 @@ def load(path: Path, options: ReadOptions) -> Section | list[Section]:
         pass
     with guarded(path, _WHAT):
         adata = read_h5ad(path)
+    return sections_of(adata, path, options)
+
+
+def write_h5ad(section: Section, path: Path) -> None:
+    """Write the AnnData with all results, what the section knows, and a small histology."""
+    with_image(section).write_h5ad(path, compression="gzip", compression_opts=2)
+
+
+def sections_of(adata: AnnData, path: Path, options: ReadOptions) -> Section | list[Section]:
+    """The sections that an AnnData read from ``path`` holds; see `load`."""
     _require_positions(adata, str(path))
     notes: list[str] = []
     if options.filtered:
@@ -83,14 +103,14 @@ def load(path: Path, options: ReadOptions) -> Section | list[Section]:
     libraries = _libraries(adata)
     column = _library_column(adata, libraries)
     if column is None:
-        return _from_file(adata, path, options.name, options.counts_layer, notes)
+        return section_of(adata, path, options.name, options.counts_layer, notes)
     sections = []
     for library in libraries:
         part = adata[(adata.obs[column].astype(str) == library).to_numpy()].copy()
         if part.n_obs:
             part.uns["spatial"] = {library: libraries[library]}
             label = f"{options.name} {library}" if options.name else library
-            sections.append(_from_file(part, path, label, options.counts_layer, list(notes)))
+            sections.append(section_of(part, path, label, options.counts_layer, list(notes)))
     return sections
 
 
@@ -108,6 +128,17 @@ def section_from_adata(adata: AnnData, *, name: str = "section") -> Section:
     return _section(adata, None, name, None, [], adata.uns.get(SECTION_KEY))
 
 
+def section_of(
+    adata: AnnData, path: Path | None, name: str | None, counts_layer: str | None, notes: list[str]
+) -> Section:
+    """The one section of an AnnData that was read; takes this package's entry out of ``uns``."""
+    known = adata.uns.pop(SECTION_KEY, None)
+    if not adata.var_names.is_unique:
+        adata.var_names_make_unique()
+        notes.append("Repeated gene names were made unique by a number ('-1').")
+    return _section(adata, path, name, counts_layer, notes, known)
+
+
 def _require_positions(adata: AnnData, what: str) -> None:
     if "spatial" not in adata.obsm:
         found = ", ".join(map(str, adata.obsm)) or "nothing"
@@ -115,16 +146,6 @@ def _require_positions(adata: AnnData, what: str) -> None:
             f"{what} has no coordinates: obsm['spatial'] is missing (obsm holds {found})",
             "store x and y of each spot in adata.obsm['spatial']",
         )
-
-
-def _from_file(
-    adata: AnnData, path: Path, name: str | None, counts_layer: str | None, notes: list[str]
-) -> Section:
-    known = adata.uns.pop(SECTION_KEY, None)
-    if not adata.var_names.is_unique:
-        adata.var_names_make_unique()
-        notes.append("Repeated gene names were made unique by a number ('-1').")
-    return _section(adata, path, name, counts_layer, notes, known)
 
 
 def _section(
@@ -142,32 +163,56 @@ def _section(
     library = next((key for key in libraries if key == known.get("name")), None)
     library = library or next(iter(libraries), None)
     entry = libraries.get(library, {}) if library is not None else {}
+    stereo = stereo_facts(adata)
+    if stereo is not None and not known:
+        notes += stereo.notes
     if counts_layer is None:
-        stored = known.get("counts_layer")
-        counts_layer = stored if stored in adata.layers else None
-        counts_layer = counts_layer or ("counts" if "counts" in adata.layers else None)
+        counts_layer = _counts_layer(adata, known.get("counts_layer"), stereo is not None, notes)
     factors = _numbers(entry.get("scalefactors"))
     source, path_name = (None, "section") if path is None else (str(path), path.stem)
     section = Section(
         adata,
-        name=name or _text(known.get("name")) or library or path_name,
+        name=name
+        or _text(known.get("name"))
+        or library
+        or (stereo.chip if stereo else None)
+        or path_name,
         image=_image(entry, factors, source, notes),
         source=source,
         counts_layer=counts_layer,
         notes=notes,
-        spot_diameter=_number(known.get("spot_diameter")) or factors.get("spot_diameter_fullres"),
+        spot_diameter=_number(known.get("spot_diameter"))
+        or factors.get("spot_diameter_fullres")
+        or (stereo.bin_side if stereo else None),
     )
     stated = known.get("platform")
     # Made twice: the lattice that tells the platform can only be asked of checked coordinates.
     return replace(
         section,
         platform=(
-            stated if stated in _platforms() else _guess_platform(adata, factors, section.lattice)
+            stated
+            if stated in _platforms()
+            else "stereoseq"
+            if stereo
+            else _guess_platform(adata, factors, section.lattice)
         ),
         um_per_px=_number(known.get("um_per_px"))
         or factors.get("microns_per_pixel")
-        or _unit_um(adata.uns.get("spatial_units")),
+        or _unit_um(adata.uns.get("spatial_units"))
+        or (stereo.um_per_px if stereo else None),
     )
+
+
+def _counts_layer(adata: AnnData, stored: Any, stereo: bool, notes: list[str]) -> str | None:
+    """The layer with raw counts where none was named; None for ``X``."""
+    if stored in adata.layers:
+        return str(stored)
+    if "counts" in adata.layers:
+        return "counts"
+    layer = raw_counts(adata) if stereo else None
+    if layer is not None:
+        notes.append("X holds no counts; those in raw were taken.")
+    return layer
 
 
 def _under_tissue(adata: AnnData, path: Path, notes: list[str]) -> AnnData:

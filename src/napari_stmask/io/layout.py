@@ -37,22 +37,29 @@ class Layout:
         Text before the usual file names, such as a sample name.
     notes
         What was assumed, one sentence each.
+    sizes
+        Sides of the bins in µm that the run holds; empty for other than Visium HD.
     """
 
     folder: Path
     chosen: Path | None = None
     prefix: str = ""
     notes: list[str] = field(default_factory=list)
+    sizes: tuple[int, ...] = ()
+
+    @property
+    def bin_um(self) -> int | None:
+        """Side of the chosen bins in µm, from the folder's name; None for other than Visium HD."""
+        return _size(self.folder)
 
     @property
     def name(self) -> str:
         """Name of the section, from the prefix or the folder."""
         label = self.prefix.strip("_- .")
         folder = self.folder.resolve()
-        bin_size = _BIN.fullmatch(folder.name)
         names = (p.name for p in (folder, *folder.parents))
         label = label or next((n for n in names if n and not _GENERIC.fullmatch(n)), "section")
-        return f"{label} {int(bin_size.group(1))} µm" if bin_size else label
+        return f"{label} {self.bin_um} µm" if self.bin_um is not None else label
 
     def find(self, *names: str) -> Path | None:
         """The first of ``names`` in ``spatial/`` or beside the matrix, with or without prefix."""
@@ -113,13 +120,15 @@ class Layout:
         )
 
 
-def find_layout(path: Path) -> Layout | None:
+def find_layout(path: Path, size: int | None = None) -> Layout | None:
     """Recognise a run from its folder, its parent, a part of it, or a matrix file.
 
     Parameters
     ----------
     path
         File or folder.
+    size
+        Side of the bins in µm to choose where the run holds several; 8 by default.
 
     Returns
     -------
@@ -135,12 +144,13 @@ def find_layout(path: Path) -> Layout | None:
     if path.name == "spatial" and _is_run(path.parent):
         path = path.parent
     for folder in (path, path / "outs"):
-        if _is_run(folder):
-            return Layout(folder)
         bins = folder if folder.name == "binned_outputs" else folder / "binned_outputs"
-        found = _hd_layout(bins)
+        found = _hd_layout(bins, size)
         if found is not None:
             return found
+        if _is_run(folder):
+            own = _size(folder)
+            return Layout(folder, sizes=() if own is None else (own,))
     return None
 
 
@@ -161,16 +171,23 @@ def _prefix(path: Path) -> str:
     return found.group(1) if found else ""
 
 
-def _hd_layout(bins: Path) -> Layout | None:
+def _size(folder: Path) -> int | None:
+    found = _BIN.fullmatch(folder.resolve().name)
+    return int(found.group(1)) if found else None
+
+
+def _hd_layout(bins: Path, size: int | None) -> Layout | None:
     found = sorted(p for p in bins.glob("square_*um") if _is_run(p)) if bins.is_dir() else []
     if not found:
         return None
     chosen = next((p for p in found if p.name == _HD_BIN), found[-1])
+    chosen = next((p for p in found if size is not None and _size(p) == size), chosen)
+    sizes = tuple(own for own in map(_size, found) if own is not None)
     note = (
         f"Of the bin sizes {', '.join(p.name for p in found)}, {chosen.name} was read; "
-        "give the folder of another one to read that."
+        "choose another one with bin=."
     )
-    return Layout(chosen, notes=[note] if len(found) > 1 else [])
+    return Layout(chosen, notes=[note] if len(found) > 1 and size is None else [], sizes=sizes)
 
 
 def _is_run(folder: Path) -> bool:

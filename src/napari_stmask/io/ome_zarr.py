@@ -18,7 +18,7 @@ from .pixel_size import plausible, unit_um
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["MAX_CHUNK", "inside", "zarr_levels"]
+__all__ = ["MAX_CHUNK", "inside", "rgb_levels", "zarr_levels"]
 
 MAX_CHUNK = 256 * 1024**2
 """Most bytes of one chunk, which is decoded as a whole."""
@@ -69,8 +69,7 @@ def zarr_levels(path: Path) -> tuple[list[da.Array], float | None]:
         for array in arrays:
             _check(array, axes, path)
         sources = [_source(array, axes, path) for array in arrays]
-        white = white_level(_sample(sources[-1]))
-        levels = [_rgb(source, white) for source in sources]
+        levels = rgb_levels(sources)
         size = _um_per_px(image, axes, datasets[0])
     return (pyramid(levels[0]) if len(levels) == 1 else levels), size
 
@@ -135,9 +134,8 @@ def _source(array: Any, axes: list[str], path: Path) -> da.Array:
     kept = [axis for axis in axes if axis in "yxc"]
     plane = lazy[tuple(slice(None) if axis in "yxc" else 0 for axis in axes)]
     order = [kept.index(axis) for axis in "yxc" if axis in kept]
-    ordered: Any = plane.transpose(order)
-    whole: da.Array = ordered.rechunk({2: -1}) if ordered.ndim == 3 else ordered
-    return whole
+    ordered: da.Array = plane.transpose(order)
+    return ordered
 
 
 def _sample(level: da.Array) -> NDArray[Any]:
@@ -148,15 +146,28 @@ def _sample(level: da.Array) -> NDArray[Any]:
     return np.asarray(level[middle])
 
 
-def _rgb(level: Any, white: float) -> da.Array:
-    colours: da.Array = level.map_blocks(
-        to_rgb8,
-        white,
-        dtype=np.uint8,
-        new_axis=None if level.ndim == 3 else 2,
-        chunks=(*level.chunks[:2], (3,)),
-    )
-    return colours
+def rgb_levels(sources: list[Any]) -> list[da.Array]:
+    """Levels of any pixels as 8-bit RGB, with the same value of white for all.
+
+    Parameters
+    ----------
+    sources
+        (y, x) or (y, x, channels) Dask arrays, finest first.
+    """
+    white = white_level(_sample(sources[-1]))
+    levels = []
+    for source in sources:
+        level = source.rechunk({2: -1}) if source.ndim == 3 else source
+        levels.append(
+            level.map_blocks(
+                to_rgb8,
+                white,
+                dtype=np.uint8,
+                new_axis=None if level.ndim == 3 else 2,
+                chunks=(*level.chunks[:2], (3,)),
+            )
+        )
+    return levels
 
 
 def _um_per_px(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from ..core.errors import FileFormatError, MissingFileError
+from ..core.errors import FileFormatError, MissingFileError, ParameterError
+from .options import ReadOptions
 
 if TYPE_CHECKING:
     from ..core.section import Section
@@ -16,10 +18,19 @@ __all__ = ["FORMATS", "read", "recognise"]
 
 FORMATS = (
     "h5ad",
+    "anndata_zarr",
+    "spatialdata_in",
+    "xenium",
     "spaceranger",
+    "gef",
+    "gem",
+    "merscope",
+    "cosmx",
+    "st",
+    "table",
 )
-"""Modules beside this one, asked in this order. Each has ``TITLE``, a cheap ``matches(path)`` and
-``load(path, *, name, counts_layer, filtered)``."""
+"""Modules beside this one, asked in this order. Each has ``TITLE``, ``OPTIONS`` (names of the
+`ReadOptions` that it follows), a cheap ``matches(path)`` and ``load(path, options)``."""
 
 
 def recognise(path: str | Path) -> str | None:
@@ -44,8 +55,14 @@ def read(
     *,
     name: str | None = None,
     image: str | Path | None = None,
+    alignment: str | Path | None = None,
     counts_layer: str | None = None,
     filtered: bool = True,
+    bin: int | str | None = None,  # noqa: A002, the field's word
+    spots: str | Path | None = None,
+    mask: str | Path | None = None,
+    symbols: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Section | list[Section]:
     """Read a section from a file or folder of any platform that is known.
 
@@ -56,12 +73,27 @@ def read(
     name
         Name of the section; taken from the data by default.
     image
-        Histology given separately (PNG, JPEG, TIFF): the full-resolution image, or one of the
-        size of the platform's own smaller images.
+        Histology given separately (PNG, JPEG, TIFF, whole-slide pyramid, OME-Zarr): the
+        full-resolution image, or one of the size of the platform's own smaller images.
+    alignment
+        File with the 3 x 3 transform between the image and the coordinates; see
+        `napari_stmask.io.alignment`.
     counts_layer
         Layer with raw counts, where the format has layers.
     filtered
         Prefer the filtered matrix and drop spots outside the tissue.
+    bin
+        Side of a square bin: in DNB (0.5 µm) for Stereo-seq (50 by default), in µm for Visium HD
+        (8 by default). ``"cell"`` reads segmented cells.
+    spots
+        Table of spot positions, where it does not lie beside the counts.
+    mask
+        Image of the tissue or of the cells, in the frame of the coordinates (Stereo-seq).
+    symbols
+        Table from gene identifiers to symbols (legacy ST and plain tables).
+    columns
+        Which column of a plain table means what, by role: ``id``, ``x``, ``y``, ``gene``,
+        ``count``.
 
     Returns
     -------
@@ -74,26 +106,52 @@ def read(
         If the path or a file that its folder must hold does not exist.
     FileFormatError
         If nothing recognises the path, or a file is damaged.
+    ParameterError
+        If an option means nothing for this format.
     DataError
         If the content cannot be a section.
     """
     path = Path(path).expanduser()
+    options = ReadOptions(
+        name=name,
+        counts_layer=counts_layer,
+        filtered=filtered,
+        bin=bin,
+        spots=_path(spots),
+        mask=_path(mask),
+        symbols=_path(symbols),
+        columns=dict(columns or {}),
+    )
+    if alignment is not None and image is None:
+        raise ParameterError("alignment was given without an image", "give image= too")
     known = recognise(path)
+    if known is None and (columns or spots) and path.is_file():
+        # What the columns mean was said, so the table need not tell by itself.
+        known = "table"
     if known is None:
         raise _unknown(path)
-    found: Section | list[Section] = _module(known).load(
-        path, name=name, counts_layer=counts_layer, filtered=filtered
-    )
+    module = _module(known)
+    options.check(module.TITLE, module.OPTIONS)
+    found: Section | list[Section] = module.load(path, options)
+    sections = found if isinstance(found, list) else [found]
     if image is not None:
-        from .images import place_image
+        from .place import place_image
 
-        if isinstance(found, list):
+        if len(sections) > 1:
             raise FileFormatError(
-                f"{path} holds {len(found)} sections, so one image cannot belong to all of them",
+                f"{path} holds {len(sections)} sections, so one image cannot belong to all of them",
                 "read it without image= and set the image of each section",
             )
-        place_image(found, Path(image).expanduser())
+        place_image(sections[0], Path(image).expanduser(), _path(alignment))
+    asked = options.given()
+    asked |= {key: str(v) for key, v in (("image", image), ("alignment", alignment)) if v}
+    for section in sections:
+        section.reading = {key: value for key, value in asked.items() if key != "name"}
     return found
+
+
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given).expanduser()
 
 
 def _unknown(path: Path) -> FileFormatError | MissingFileError:

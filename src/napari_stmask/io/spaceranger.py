@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..core.errors import DataError, FileFormatError
-from ..core.histology import Histology
+from ..core.errors import DataError, FileFormatError, ParameterError
 from . import positions as pos
 from .layout import Layout, find_layout
+from .options import CELL, ReadOptions
 from .scalefactors import read_scalefactors
+from .segmented import find_segmented, load_cells
 from .tenx import GENE_EXPRESSION, TenxMatrix, read_h5
+from .tissue_images import read_tissue_images
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,21 +22,21 @@ if TYPE_CHECKING:
 
     from ..core.section import Platform, Section
 
-__all__ = ["TITLE", "load", "matches"]
+__all__ = ["OPTIONS", "TITLE", "load", "matches"]
 
 TITLE = "a Space Ranger output (outs folder, or its feature_bc_matrix.h5)"
+
+OPTIONS = frozenset({"bin", "filtered"})
 
 _SPOT_UM = 55.0
 
 
 def matches(path: Path) -> bool:
     """Whether ``path`` is an outs folder, its parent, a part of it or a 10x matrix file."""
-    return find_layout(path) is not None
+    return find_layout(path) is not None or find_segmented(path) is not None
 
 
-def load(
-    path: Path, *, name: str | None = None, counts_layer: str | None = None, filtered: bool = True
-) -> Section:
+def load(path: Path, options: ReadOptions) -> Section:
     """Read a Space Ranger run.
 
     Spots outside the tissue and features other than genes are dropped. What had to be assumed
@@ -44,36 +46,32 @@ def load(
     ----------
     path
         Anything that `matches` accepts.
-    name
-        Name of the section; the library id or the folder's name by default.
-    counts_layer
-        Must be None: the counts are in ``X``.
-    filtered
-        Prefer the filtered matrix over the raw one.
+    options
+        ``name`` (the library id or the folder's name by default), ``filtered`` (prefer the
+        filtered matrix over the raw one), and for Visium HD ``bin``: the side of a bin in µm, or
+        ``"cell"`` for segmented cells.
 
     Raises
     ------
     FileFormatError, MissingFileError, DataError
         Each with a sentence that names the file.
+    ParameterError
+        If the run has no such bins or cells.
     """
     from ..core.section import Section
 
-    layout = find_layout(path)
-    if layout is None:
-        raise FileFormatError(f"{path} is not {TITLE}", "give the outs folder of the run")
-    if counts_layer is not None:
-        raise DataError(
-            f"{layout.folder}: a Space Ranger matrix has no layer '{counts_layer}'",
-            "leave counts_layer out; the counts are in X",
-        )
+    cells = _cells(path, options)
+    if cells is not None:
+        return load_cells(cells, path, options)
+    layout = _find(path, options)
     notes = list(layout.notes)
-    matrix = _read_matrix(layout.matrix(filtered, notes))
+    matrix = _read_matrix(layout.matrix(options.filtered, notes))
     position_path = layout.positions()
     table = pos.read_positions(position_path)
     adata = _assemble(matrix, table, position_path, notes)
-    name = name or matrix.library or layout.name
+    name = options.name or matrix.library or layout.name
     factors = read_scalefactors(layout.find("scalefactors_json.json"), notes)
-    images = _read_images(layout, factors, notes)
+    images = read_tissue_images(layout.find, factors, notes)
     adata.uns["spatial"] = {
         name: {
             "images": {key: np.asarray(image.levels[0]) for key, image in images.items()},
@@ -101,6 +99,33 @@ def load(
         section.spot_diameter = factors.get("bin_size_um", _SPOT_UM) / section.um_per_px
     section.counts()
     return section
+
+
+def _cells(path: Path, options: ReadOptions) -> Path | None:
+    """The folder of segmented cells, where these are asked for or nothing else is there."""
+    folder = find_segmented(path)
+    if options.bin == CELL and folder is None:
+        raise ParameterError(
+            f"{path} has no segmented cells (segmented_outputs)", "leave bin='cell' out"
+        )
+    itself = folder is not None and folder in (path, path.parent)
+    wanted = options.bin == CELL or (options.bin is None and itself)
+    return folder if wanted or (options.bin is None and find_layout(path) is None) else None
+
+
+def _find(path: Path, options: ReadOptions) -> Layout:
+    size = options.bin if isinstance(options.bin, int) else None
+    layout = find_layout(path, size)
+    if layout is None:
+        raise FileFormatError(f"{path} is not {TITLE}", "give the outs folder of the run")
+    if size is not None and layout.bin_um != size:
+        raise ParameterError(
+            f"{path} has no bins of {size} µm",
+            f"give one of bin={', '.join(map(str, layout.sizes))}"
+            if layout.sizes
+            else "leave bin out: it is for Visium HD",
+        )
+    return layout
 
 
 def _read_matrix(path: Path) -> TenxMatrix:
@@ -138,6 +163,11 @@ def _assemble(
             f"{position_path}: none of {len(spots)} spots lies under tissue (in_tissue is 0)",
             "check the tissue detection of the run, or set in_tissue to 1 for the spots to keep",
         )
+    if str(matrix.ids[0]).count("|") == 2:
+        raise FileFormatError(
+            f"The matrix beside {position_path} counts single probes (such as '{matrix.ids[0]}')",
+            "give filtered_feature_bc_matrix.h5 of the same run, which counts genes",
+        )
     genes = _gene_columns(matrix, position_path)
     spots = spots[inside]
     counts = matrix.counts[match.rows[inside]]
@@ -171,28 +201,3 @@ def _gene_columns(matrix: TenxMatrix, path: Path) -> Any:
             "give a matrix of gene expression",
         )
     return genes
-
-
-def _read_images(
-    layout: Layout, factors: dict[str, float], notes: list[str]
-) -> dict[str, Histology]:
-    """The high- and low-resolution images that exist and whose scale factor is known."""
-    from .images import open_histology
-
-    images: dict[str, Histology] = {}
-    for key in ("hires", "lowres"):
-        path = layout.find(f"tissue_{key}_image.png", f"tissue_{key}_image.jpg")
-        if path is None:
-            continue
-        scale = factors.get(f"tissue_{key}_scalef")
-        if scale is None:
-            notes.append(
-                f"{path.name} was left out: scalefactors_json.json has no tissue_{key}_scalef."
-            )
-            continue
-        images[key] = open_histology(path, scale=scale, name=key)
-    if not images:
-        notes.append("There is no tissue image; the section is shown without histology.")
-    elif "hires" not in images:
-        notes.append("There is no high-resolution image; the low-resolution one is shown.")
-    return images

@@ -6,6 +6,7 @@ CAM02-UCS over normal, deuteranopic, protanopic and tritanopic vision (Machado e
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,14 @@ from numpy.typing import NDArray
 
 from ..core.result import UNASSIGNED_COLOUR
 
-__all__ = ["PALETTE", "UNASSIGNED_COLOUR", "domain_colors", "readable_text", "to_rgb"]
+__all__ = [
+    "PALETTE",
+    "UNASSIGNED_COLOUR",
+    "domain_colors",
+    "readable_text",
+    "stored_colors",
+    "to_rgb",
+]
 
 PALETTE: tuple[str, ...] = (
     "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#694B69",
@@ -89,3 +97,33 @@ def _opponent(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
     from skimage.color import rgb2lab
 
     return np.asarray(rgb2lab(rgb[None])[0])
+
+
+def stored_colors(stored: Any, names: list[str]) -> list[str]:
+    """Colours that ``uns["<column>_colors"]`` holds, as scanpy writes them.
+
+    Parameters
+    ----------
+    stored
+        List in the order of ``names``, dictionary by name, or None.
+    names
+        Categories.
+
+    Returns
+    -------
+    list of str
+        One ``#RRGGBB`` a name; the palette's where one is missing or no such colour.
+    """
+    if isinstance(stored, Mapping):
+        stored = [stored.get(name, UNASSIGNED_COLOUR) for name in names]
+    given = [] if stored is None else [str(c) for c in stored]
+    out = []
+    for i in range(len(names)):
+        color = given[i][:7] if i < len(given) else ""
+        out.append(color if _is_hex(color) else PALETTE[i % len(PALETTE)])
+    return out
+
+
+def _is_hex(color: str) -> bool:
+    digits = "0123456789abcdefABCDEF"
+    return len(color) == 7 and color[0] == "#" and all(c in digits for c in color[1:])

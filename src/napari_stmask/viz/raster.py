@@ -39,11 +39,14 @@ class SpotRaster:
         (x, y) of the outer corner of pixel (0, 0), in coordinate units of the section.
     step
         Side of a pixel, in coordinate units.
+    reach
+        Farthest a pixel is from its spot, in coordinate units.
     """
 
     index: NDArray[np.int32]
     origin: tuple[float, float]
     step: float
+    reach: float
 
     def centre(self, row: float, column: float) -> tuple[float, float]:
         """(x, y) of the centre of a pixel, in coordinate units."""
@@ -110,6 +113,7 @@ def rasterise(
     step = max(lattice.pitch / per_pitch, float(np.sqrt(field.prod() / max_pixels)))
     columns, rows = (int(n) for n in np.maximum(1, np.ceil(field / step)))
     # Centred, so that the rounding to whole pixels is shared by both sides.
+    reach = max(reach, step)
     origin = low - (np.array([columns, rows]) * step - field) / 2
     tree = cKDTree(coords)
     index = np.empty((rows, columns), dtype=np.int32)
@@ -118,9 +122,9 @@ def rasterise(
     for start in range(0, rows, block):
         y = origin[1] + (np.arange(start, min(start + block, rows)) + 0.5) * step
         grid = np.stack(np.broadcast_arrays(x[None, :], y[:, None]), axis=-1)
-        nearest = tree.query(grid, distance_upper_bound=max(reach, step))[1]
+        nearest = tree.query(grid, distance_upper_bound=reach)[1]
         index[start : start + len(y)] = np.where(nearest == len(coords), -1, nearest)
-    return SpotRaster(index, (float(origin[0]), float(origin[1])), step)
+    return SpotRaster(index, (float(origin[0]), float(origin[1])), step, reach)
 
 
 def _reach(coords: NDArray[np.floating[Any]], lattice: Lattice) -> float:

@@ -1,0 +1,398 @@
+"""Add up molecules by bin or cell from a stream of records, in memory bounded by the result.
+
+Records come in blocks. Each block is condensed to sorted, distinct keys with their sums, and a
+`Tally` merges these runs. A key holds the spot in its upper and the gene in its lower bits, so that
+the finished tally is a matrix in rows without another sort.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..core.errors import DataError, ResourceError
+
+if TYPE_CHECKING:
+    import scipy.sparse as sp
+
+__all__ = [
+    "AXIS_BITS",
+    "GENE_BITS",
+    "MAX_CELL",
+    "MAX_COORDINATE",
+    "MAX_COUNT",
+    "MAX_GENES",
+    "MAX_SPOTS",
+    "Records",
+    "Run",
+    "Streamed",
+    "Tally",
+    "by_bin",
+    "by_cell",
+    "by_cell_and_place",
+    "condense",
+    "matrix_of",
+    "ordered",
+    "stream",
+    "workers",
+]
+
+AXIS_BITS, GENE_BITS, CELL_BITS = 19, 18, 24
+MAX_COORDINATE = 2**AXIS_BITS - 1
+"""Largest x or y in DNB: 26 cm, twice the largest chip."""
+MAX_GENES = 2**GENE_BITS
+"""Most genes of one file."""
+MAX_CELL = 2**CELL_BITS - 1
+"""Largest number of a cell."""
+MAX_COUNT = 2**24
+"""Largest sum of one gene in one spot; up to it float32 is exact."""
+MAX_SPOTS = 10_000_000
+"""Most bins or cells of one section."""
+_MAX_BUCKET = 1 << 21
+_MIN_PENDING = 1 << 17
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """Molecules of a block, one entry per record.
+
+    Attributes
+    ----------
+    x, y
+        (n,) integers, DNB in the frame of the file.
+    gene
+        (n,) integers, number of the gene.
+    count
+        (n,) integers, molecules.
+    cell
+        (n,) integers, number of the cell, 0 outside; None where the file has no cells.
+    """
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+    gene: NDArray[Any]
+    count: NDArray[Any]
+    cell: NDArray[Any] | None = None
+
+    def only(self, rows: NDArray[np.bool_]) -> Records:
+        """The records where ``rows`` is True."""
+        cell = None if self.cell is None else self.cell[rows]
+        return Records(self.x[rows], self.y[rows], self.gene[rows], self.count[rows], cell)
+
+    def checked(self, where: str) -> Records:
+        """Without counts of 0; refuses values that cannot be true.
+
+        Raises
+        ------
+        DataError
+            If a coordinate, a count or the number of a cell is negative or too large.
+        """
+        limits = {"x": MAX_COORDINATE, "y": MAX_COORDINATE, "count": MAX_COUNT, "cell": MAX_CELL}
+        for name, limit in limits.items():
+            values = getattr(self, name)
+            if values is None or not values.size:
+                continue
+            low, high = int(values.min()), int(values.max())
+            if low < 0 or high > limit:
+                raise DataError(
+                    f"{where}: {name} holds {low if low < 0 else high}, expected whole numbers "
+                    f"from 0 to {limit}",
+                    "correct this record or copy the file again",
+                )
+        return self if self.count.all() else self.only(self.count != 0)
+
+
+Key = Callable[[Records], NDArray[np.uint64]]
+"""From records to the keys by which they are added up."""
+
+
+def by_bin(size: int) -> Key:
+    """Key of (row of bins, column of bins, gene) for square bins of ``size`` DNB."""
+
+    def key(r: Records) -> NDArray[np.uint64]:
+        row = (r.y // size).astype(np.uint64) << np.uint64(AXIS_BITS + GENE_BITS)
+        column = (r.x // size).astype(np.uint64) << np.uint64(GENE_BITS)
+        return np.asarray(row | column | r.gene.astype(np.uint64))
+
+    return key
+
+
+def by_cell(r: Records) -> NDArray[np.uint64]:
+    """Key of (cell, gene)."""
+    assert r.cell is not None
+    return (r.cell.astype(np.uint64) << np.uint64(GENE_BITS)) | r.gene.astype(np.uint64)
+
+
+def by_cell_and_place(r: Records) -> NDArray[np.uint64]:
+    """Key of (cell, y, x): each DNB of a cell once."""
+    assert r.cell is not None
+    cell = r.cell.astype(np.uint64) << np.uint64(2 * AXIS_BITS)
+    return np.asarray(
+        cell | (r.y.astype(np.uint64) << np.uint64(AXIS_BITS)) | r.x.astype(np.uint64)
+    )
+
+
+class Run(NamedTuple):
+    """Distinct keys in ascending order ((n,) uint64) and their sums ((n,) uint32)."""
+
+    keys: NDArray[np.uint64]
+    sums: NDArray[np.uint32]
+
+
+def condense(keys: NDArray[np.uint64], counts: NDArray[Any], where: str) -> Run:
+    """Add up the counts of equal keys.
+
+    Parameters
+    ----------
+    keys
+        (n,) uint64, in any order.
+    counts
+        (n,) integers from 0 to `MAX_COUNT`.
+    where
+        What is read, for the message.
+
+    Raises
+    ------
+    DataError
+        If a sum is above `MAX_COUNT`.
+    """
+    if not keys.size:
+        return Run(np.empty(0, np.uint64), np.empty(0, np.uint32))
+    width = int(counts.max()).bit_length()
+    if int(keys.max()).bit_length() + width <= 64:
+        # Key and count in one number: a plain sort is several times faster than an indirect one.
+        shift = np.uint64(width)
+        packed = (keys << shift) | counts.astype(np.uint64)
+        packed.sort()
+        keys = packed >> shift
+        counts = packed & np.uint64((1 << width) - 1)
+    else:
+        order = np.argsort(keys, kind="stable")
+        keys, counts = keys[order], counts[order].astype(np.uint64)
+    first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    sums = np.add.reduceat(counts, first)
+    largest = int(sums.max())
+    if largest > MAX_COUNT:
+        raise DataError(
+            f"{where}: one gene has {largest} molecules in one spot, the limit is {MAX_COUNT}",
+            "check the counts, or give a smaller bin",
+        )
+    return Run(keys[first], sums.astype(np.uint32))
+
+
+class Tally:
+    """Sums by key over any number of runs.
+
+    The keys are divided into ranges of at most about two million entries. A range is condensed
+    when the entries that wait there outnumber those that it has, so that each entry is sorted a
+    bounded number of times on average. One entry takes 12 bytes, or 24 while an equal one waits.
+
+    Parameters
+    ----------
+    where
+        What is read, for messages.
+    spot_bits
+        Lower bits of a key that do not belong to the spot.
+    """
+
+    def __init__(self, where: str, spot_bits: int = GENE_BITS) -> None:
+        self._where = where
+        self._shift = np.uint64(spot_bits)
+        self._starts = np.zeros(1, dtype=np.uint64)
+        self._merged = [condense(np.empty(0, np.uint64), np.empty(0, np.uint32), where)]
+        self._waiting: list[list[Run]] = [[]]
+        self._spots = [0]
+
+    def add(self, run: Run) -> None:
+        """Merge a run.
+
+        Raises
+        ------
+        ResourceError
+            If there are more than `MAX_SPOTS` spots.
+        """
+        cuts = np.concatenate([np.searchsorted(run.keys, self._starts), [run.keys.size]])
+        # From the back, because a range that is split moves those behind it.
+        for place, (a, b) in reversed(list(enumerate(pairwise(cuts)))):
+            if a < b:
+                # A copy, or each piece would keep its whole block.
+                self._waiting[place].append(Run(run.keys[a:b].copy(), run.sums[a:b].copy()))
+                waiting = sum(piece.keys.size for piece in self._waiting[place])
+                if waiting > max(_MIN_PENDING, self._merged[place].keys.size // 2):
+                    self._condense(place)
+                    self._split(place)
+
+    def drain(self) -> Iterator[Run]:
+        """All sums in ascending order of keys, in parts; the tally is empty afterwards."""
+        while self._merged:
+            self._condense(0)
+            self._waiting.pop(0)
+            run = self._merged.pop(0)
+            if run.keys.size:
+                yield run
+
+    def settle(self) -> int:
+        """Merge what waits; returns the number of distinct keys."""
+        for place in range(len(self._merged)):
+            self._condense(place)
+        return sum(run.keys.size for run in self._merged)
+
+    def _condense(self, place: int) -> None:
+        if not self._waiting[place]:
+            return
+        pieces = [self._merged[place], *self._waiting[place]]
+        keys = np.concatenate([piece.keys for piece in pieces])
+        counts = np.concatenate([piece.sums for piece in pieces])
+        self._waiting[place] = []
+        run = condense(keys, counts, self._where)
+        self._merged[place] = run
+        spots = run.keys >> self._shift
+        self._spots[place] = int(np.count_nonzero(spots[1:] != spots[:-1])) + 1
+        if sum(self._spots) > MAX_SPOTS:
+            raise ResourceError(
+                f"{self._where} has more than {MAX_SPOTS} spots at this bin size",
+                "give a larger bin",
+            )
+
+    def _split(self, place: int) -> None:
+        run = self._merged[place]
+        parts = -(-2 * run.keys.size // _MAX_BUCKET) if run.keys.size > _MAX_BUCKET else 1
+        if parts == 1:
+            return
+        cuts = np.linspace(0, run.keys.size, parts + 1).astype(np.int64)
+        pieces = [Run(run.keys[a:b].copy(), run.sums[a:b].copy()) for a, b in pairwise(cuts)]
+        inner = [piece.keys[0] for piece in pieces[1:]]
+        self._starts = np.insert(self._starts, place + 1, inner)
+        self._merged[place : place + 1] = pieces
+        self._waiting[place : place + 1] = [[] for _ in pieces]
+        share = [self._spots[place] // parts] * parts
+        self._spots[place : place + 1] = share
+
+
+def matrix_of(tally: Tally, n_genes: int) -> tuple[NDArray[np.uint64], sp.csr_matrix]:
+    """The spots of a tally and their counts; empties the tally.
+
+    Returns
+    -------
+    spots
+        (n_spots,) uint64, upper bits of the keys, ascending.
+    counts
+        (n_spots, n_genes) float32 CSR, canonical.
+    """
+    import scipy.sparse as sp
+
+    entries = tally.settle()
+    index = np.int32 if max(entries, n_genes) < 2**31 else np.int64
+    genes = np.empty(entries, dtype=index)
+    values = np.empty(entries, dtype=np.float32)
+    found, starts, done, last = [], [], 0, None
+    for run in tally.drain():
+        stop = done + run.keys.size
+        genes[done:stop] = run.keys & np.uint64(MAX_GENES - 1)
+        values[done:stop] = run.sums
+        spots = run.keys >> np.uint64(GENE_BITS)
+        new = np.concatenate([[last is None or spots[0] != last], spots[1:] != spots[:-1]])
+        first = np.flatnonzero(new)
+        found.append(spots[first])
+        starts.append(first + done)
+        done, last = stop, spots[-1]
+    rows = np.concatenate([*starts, [entries]]).astype(index)
+    spots = np.concatenate(found) if found else np.empty(0, np.uint64)
+    return spots, sp.csr_matrix((values, genes, rows), shape=(len(spots), n_genes))
+
+
+def workers() -> int:
+    """Threads that read one file: the cores of this process, at most four."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(4, count or 1))
+
+
+def ordered(
+    pool: Executor, function: Callable[[_In], _Out], items: Iterable[_In], ahead: int
+) -> Iterator[_Out]:
+    """``function`` of each item, in order, with at most ``ahead`` calls under way."""
+    pending: deque[Future[_Out]] = deque()
+    try:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) >= ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+@dataclass
+class Streamed:
+    """What a pass over all records found.
+
+    Attributes
+    ----------
+    tallies
+        One per key that was asked for.
+    n_records, n_kept
+        Records in the file, and those that were selected.
+    size
+        Columns and rows that the records span: largest x and y, plus one.
+    """
+
+    tallies: list[Tally]
+    n_records: int = 0
+    n_kept: int = 0
+    size: tuple[int, int] = (0, 0)
+
+
+def stream(
+    blocks: Callable[[Executor], Iterator[Records]],
+    where: str,
+    keys: Sequence[tuple[Key, int]] = (),
+    select: Callable[[Records], Records] | None = None,
+) -> Streamed:
+    """Read all blocks once and add them up.
+
+    Parameters
+    ----------
+    blocks
+        Makes the stream of records; may use the pool that it is given.
+    where
+        What is read, for messages.
+    keys
+        Keys to add up by, each with the bits below its spot; none only measures the size.
+    select
+        Chooses records, or gives them cells; keeps all by default.
+
+    Raises
+    ------
+    DataError, ResourceError
+        See `Records.checked`, `condense` and `Tally.add`.
+    """
+    found = Streamed([Tally(where, bits) for _, bits in keys])
+
+    def digest(block: Records) -> tuple[int, int, tuple[int, int], list[Run]]:
+        block = block.checked(where)
+        size = (int(block.x.max()) + 1, int(block.y.max()) + 1) if block.x.size else (0, 0)
+        kept = block if select is None else select(block)
+        runs = [condense(key(kept), kept.count, where) for key, _ in keys]
+        return block.x.size, kept.x.size, size, runs
+
+    with ThreadPoolExecutor(workers(), "stmask-read") as pool:
+        for n_records, n_kept, size, runs in ordered(pool, digest, blocks(pool), workers() + 1):
+            found.n_records += n_records
+            found.n_kept += n_kept
+            found.size = (max(found.size[0], size[0]), max(found.size[1], size[1]))
+            for tally, run in zip(found.tallies, runs, strict=True):
+                tally.add(run)
+    return found

@@ -1,0 +1,60 @@
+"""What a section knows beyond its AnnData, kept in ``uns`` of written files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from ..core.section import Section
+
+__all__ = ["SECTION_KEY", "with_image", "with_metadata"]
+
+SECTION_KEY = "stmask_section"
+_MAX_IMAGE_SIDE = 2000
+
+
+def with_metadata(section: Section) -> AnnData:
+    """A new AnnData over the same arrays, with name, platform and units in ``uns``."""
+    from ..core.section import shallow_copy
+
+    known = {
+        "name": section.name,
+        "platform": section.platform,
+        "um_per_px": section.um_per_px,
+        "counts_layer": section.counts_layer,
+        "spot_diameter": section.spot_diameter,
+    }
+    adata = shallow_copy(section.adata)
+    adata.uns[SECTION_KEY] = {key: value for key, value in known.items() if value is not None}
+    return adata
+
+
+def with_image(section: Section) -> AnnData:
+    """`with_metadata`, and a small copy of the histology where ``uns`` holds none yet."""
+    adata = with_metadata(section)
+    if section.image is not None:
+        adata.uns["spatial"] = _with_image(section, adata.uns.get("spatial"))
+    return adata
+
+
+def _with_image(section: Section, spatial: Any) -> dict[str, Any]:
+    """``uns["spatial"]`` in scanpy's layout, which knows a scale and no other transform."""
+    image = section.image
+    assert image is not None
+    libraries: dict[str, Any] = dict(spatial) if isinstance(spatial, dict) else {}
+    key = section.name.replace("/", "_")
+    if key not in libraries and len(libraries) == 1:
+        key = next(iter(libraries))
+    entry = dict(libraries.get(key) or {})
+    if not entry.get("images"):
+        pixels, scale = image.level_for(_MAX_IMAGE_SIDE)
+        factors = dict(entry.get("scalefactors") or {})
+        factors["tissue_hires_scalef"] = scale
+        if section.spot_diameter is not None:
+            factors.setdefault("spot_diameter_fullres", section.spot_diameter)
+        entry |= {"images": {"hires": np.ascontiguousarray(pixels)}, "scalefactors": factors}
+    return libraries | {key: entry}
