@@ -4,8 +4,8 @@
 
 Generates a table of a round tissue of 1 cm with 25,000 genes, sorted by gene as the vendor writes
 it, in a temporary folder. Reads it with `napari_stmask.read`, and with `pandas.read_csv`, `groupby`
-and a sparse matrix. Each runs in a process of its own, so that peaks of memory do not mix; imports are
-not timed.
+and a sparse matrix. Each runs in a process of its own, so that peaks of memory do not mix, and
+imports are not timed.
 """
 
 from __future__ import annotations

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from napari_stmask.core.errors import DataError, ResourceError
-from napari_stmask.io import bins
-from napari_stmask.io.bins import Records, Tally, condense, matrix_of, ordered, stream
+from napari_stmask.io import bins, tally
+from napari_stmask.io.bins import Records, ordered, stream
+from napari_stmask.io.tally import GENE_BITS, Tally, condense, matrix_of
 
 
 def blocks_of(n: int, parts: int, *, seed: int = 0, top: int = 4, field: int = 900):
@@ -42,7 +43,7 @@ def as_series(spots: np.ndarray, counts) -> pd.Series:
 @pytest.mark.parametrize("parts", [1, 9])
 def test_bins_equal_groupby(side: int, parts: int) -> None:
     table, pieces = blocks_of(20_000, parts)
-    found = stream(lambda pool: iter(pieces), "t", [(bins.by_bin(side), bins.GENE_BITS)])
+    found = stream(lambda pool: iter(pieces), "t", [(bins.by_bin(side), GENE_BITS)])
     assert (found.n_records, found.n_kept) == ((table["count"] > 0).sum(),) * 2
     kept = table[table["count"] > 0]
     assert found.size == (kept.x.max() + 1, kept.y.max() + 1)
@@ -62,26 +63,26 @@ def test_bins_equal_groupby(side: int, parts: int) -> None:
 
 def test_many_ranges_equal_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ranges that wait, are condensed and split give what a single sort gives."""
-    monkeypatch.setattr(bins, "_MAX_BUCKET", 500)
-    monkeypatch.setattr(bins, "_MIN_PENDING", 100)
+    monkeypatch.setattr(tally, "_MAX_BUCKET", 500)
+    monkeypatch.setattr(tally, "_MIN_PENDING", 100)
     table, pieces = blocks_of(30_000, 60)
     key = bins.by_bin(3)
-    tally = Tally("t")
+    sums = Tally("t")
     for piece in pieces:
-        tally.add(condense(key(piece), piece.count, "t"))
-    assert len(tally._merged) > 20
+        sums.add(condense(key(piece), piece.count, "t"))
+    assert len(sums._merged) > 20
     whole = Records(*(table[c].to_numpy() for c in table.columns))
     expected = condense(key(whole), whole.count, "t")
-    runs = list(tally.drain())
+    runs = list(sums.drain())
     np.testing.assert_array_equal(np.concatenate([r.keys for r in runs]), expected.keys)
     np.testing.assert_array_equal(np.concatenate([r.sums for r in runs]), expected.sums)
 
 
 def test_spots_that_lie_in_two_ranges_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bins, "_MAX_BUCKET", 16)
-    monkeypatch.setattr(bins, "_MIN_PENDING", 4)
+    monkeypatch.setattr(tally, "_MAX_BUCKET", 16)
+    monkeypatch.setattr(tally, "_MIN_PENDING", 4)
     table, pieces = blocks_of(5000, 30, top=2)
-    found = stream(lambda pool: iter(pieces), "t", [(bins.by_bin(200), bins.GENE_BITS)])
+    found = stream(lambda pool: iter(pieces), "t", [(bins.by_bin(200), GENE_BITS)])
     spots, counts = matrix_of(found.tallies[0], 40)
     assert len(spots) == len(np.unique(spots)) == 25
     assert counts.sum() == table["count"].sum()
@@ -99,7 +100,7 @@ def test_keys_too_wide_to_pack() -> None:
 
 def test_cells_and_their_places() -> None:
     table, pieces = blocks_of(9000, 5, field=30)
-    keys = [(bins.by_cell, bins.GENE_BITS), (bins.by_cell_and_place, 2 * bins.AXIS_BITS)]
+    keys = [(bins.by_cell, GENE_BITS), (bins.by_cell_and_place, 2 * bins.AXIS_BITS)]
     found = stream(lambda pool: iter(pieces), "t", keys, lambda r: r.only(r.cell != 0))
     kept = table[(table["count"] > 0) & (table.cell > 0)]
     assert found.n_kept == len(kept) < found.n_records
@@ -113,7 +114,7 @@ def test_cells_and_their_places() -> None:
 
 
 def test_nothing() -> None:
-    found = stream(lambda pool: iter(()), "t", [(bins.by_bin(50), bins.GENE_BITS)])
+    found = stream(lambda pool: iter(()), "t", [(bins.by_bin(50), GENE_BITS)])
     spots, counts = matrix_of(found.tallies[0], 3)
     assert (found.n_records, len(spots), counts.shape) == (0, 0, (0, 3))
 
@@ -143,10 +144,10 @@ def test_sum_that_is_no_longer_exact() -> None:
 
 
 def test_too_many_spots(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bins, "MAX_SPOTS", 1000)
+    monkeypatch.setattr(tally, "MAX_SPOTS", 1000)
     _, pieces = blocks_of(3000, 2)
-    found = stream(lambda pool: iter(pieces), "t", [(bins.by_bin(1), bins.GENE_BITS)])
-    with pytest.raises(ResourceError, match="more than 1000 spots.*larger bin"):
+    found = stream(lambda pool: iter(pieces), "t", [(bins.by_bin(1), GENE_BITS)])
+    with pytest.raises(ResourceError, match=r"more than 1000 spots.*larger bin"):
         matrix_of(found.tallies[0], 40)
 
 

@@ -65,8 +65,11 @@ def write_cells(path: Path, table: pd.DataFrame, offset: tuple[int, int] = OFFSE
     n = len(per_cell)
     cells = np.zeros(
         n,
-        [("id", "<u4"), ("x", "<i4"), ("y", "<i4"), ("offset", "<u4"), ("geneCount", "<u2")]
-        + [("expCount", "<u2"), ("dnbCount", "<u2"), ("area", "<u2"), ("clusterID", "<u2")],
+        [
+            *((key, "<u4") for key in ("id", "offset")),
+            *((key, "<i4") for key in ("x", "y")),
+            *((k, "<u2") for k in ("geneCount", "expCount", "dnbCount", "area", "clusterID")),
+        ],
     )
     cells["id"] = np.arange(n)
     cells["x"], cells["y"] = 30 + 10 * np.arange(n), 40
@@ -131,7 +134,7 @@ def test_only_coarse_bins(tmp_path: Path) -> None:
     path = write_gef(tmp_path / "a.gef", records(), (20,))
     found = one(path)
     assert found.spot_diameter == 20
-    with pytest.raises(ParameterError, match="holds bins of 20 DNB.*multiple of 20"):
+    with pytest.raises(ParameterError, match=r"holds bins of 20 DNB.*multiple of 20"):
         read(path, bin=50)
     tifffile.imwrite(tmp_path / "m.tif", cell_image())
     with pytest.raises(ParameterError, match="no single DNB"):

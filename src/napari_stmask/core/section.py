@@ -79,8 +79,10 @@ class Section:
                 "The third coordinate is not used.",
             ]
         pitch = _PITCH_UM.get(self.platform)
-        regular = pitch is not None and self.n_spots > 6 and self.lattice.kind != "irregular"
-        if self.um_per_px is None and pitch is not None and regular:
+        # The lattice last: finding it takes as long as reading the positions.
+        if self.um_per_px is not None or pitch is None or self.n_spots <= 6:
+            return
+        if self.lattice.kind != "irregular":
             self.um_per_px = pitch / self.lattice.pitch
 
     @property

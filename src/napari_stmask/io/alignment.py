@@ -23,7 +23,7 @@ __all__ = ["MAX_BYTES", "read_alignment", "save_alignment"]
 MAX_BYTES = 64 * 1024**2
 """Largest alignment file; Loupe's have about 1 MB."""
 XENIUM_UM_PER_PX = 0.2125
-"""Side of a pixel of the Xenium morphology image, in µm (10x Genomics)."""
+"""Side of a pixel of the Xenium morphology image, in µm (10x Genomics), where the run says none."""
 _WHAT = "an alignment file"
 _FORMS = (
     "give Loupe's alignment .json, Xenium's imagealignment .csv, or 3 rows of 3 numbers "
@@ -79,7 +79,8 @@ def read_alignment(path: str | Path, section: Section, histology: Histology) -> 
         found = found.get("matrix")
     to_coords = checked_affine(_table(text, path) if found is None else found, str(path))
     if "imagealignment" in path.name:
-        unit = XENIUM_UM_PER_PX / (section.um_per_px or 1.0)
+        stated = section.adata.uns.get("xenium", {}).get("pixel_size", XENIUM_UM_PER_PX)
+        unit = float(stated) / (section.um_per_px or 1.0)
         to_coords = np.diag([unit, unit, 1.0]) @ to_coords
     return inverse(to_coords)
 

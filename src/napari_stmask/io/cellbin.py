@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import DataError, FileFormatError
-from .bins import MAX_COORDINATE, MAX_GENES, MAX_SPOTS
+from .bins import MAX_COORDINATE
 from .gef import attribute, dataset, root_facts, words
 from .options import CELL, ReadOptions
 from .stereoseq import EXON_NOTE, NM, About, Spots, gene_table, make_section
+from .tally import MAX_GENES, MAX_SPOTS
 
 if TYPE_CHECKING:
     import h5py

@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import FileFormatError, ParameterError
-from .bins import MAX_GENES, Records
+from .bins import Records
 from .guard import HDF5, kind_of
 from .hdf5 import open_hdf5, root_keys
 from .options import CELL, ReadOptions
-from .stereoseq import DEFAULT_BIN, EXON_NOTE, NM, About, section_of
+from .stereo_spots import DEFAULT_BIN, section_of
+from .stereoseq import EXON_NOTE, NM, About
+from .tally import MAX_GENES
 
 if TYPE_CHECKING:
     import h5py

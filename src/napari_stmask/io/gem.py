@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import DataError, FileFormatError
-from .bins import MAX_GENES, Records, ordered, workers
+from .bins import Records, ordered, workers
 from .gem_text import WHAT, parse, read_header, text_blocks
 from .guard import guarded
 from .options import ReadOptions
-from .stereoseq import EXON_NOTE, About, section_of
+from .stereo_spots import section_of
+from .stereoseq import EXON_NOTE, About
+from .tally import MAX_GENES
 
 if TYPE_CHECKING:
     from ..core.section import Section

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import DataError, FileFormatError, ResourceError
 from .guard import guarded
+from .text import open_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +33,7 @@ COLUMNS = (
 
 MAX_PIXELS = 1e8
 """Largest coordinate that is taken for a pixel position."""
+_MAX_LINE = 1 << 16
 _HALF_PITCH_UM, _ROW_UM = 50.0, 100.0 * 0.75**0.5
 MIN_MATCH = 0.5
 """Share of a matrix's barcodes that must have a position."""
@@ -92,17 +94,27 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 def _read_csv(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    table = pd.read_csv(path, header=None, dtype=str, compression="infer")
-    if table.shape[1] < len(COLUMNS):
+    with open_text(path) as stream:
+        line = stream.readline(_MAX_LINE).decode("utf-8-sig", "replace")
+    head = [cell.strip().strip('"').lower() for cell in line.split(",")]
+    if len(head) < len(COLUMNS):
         raise FileFormatError(
-            f"{path} has {table.shape[1]} columns, expected {len(COLUMNS)}: {', '.join(COLUMNS)}",
+            f"{path} has {len(head)} columns, expected {len(COLUMNS)}: {', '.join(COLUMNS)}",
             "give the file as Space Ranger writes it",
         )
-    first = [str(value).strip().lower() for value in table.iloc[0]]
-    if "barcode" in first:
-        table = table.iloc[1:].set_axis(first, axis=1)
-        return _require_columns(table, path)
-    return table.iloc[:, : len(COLUMNS)].set_axis(list(COLUMNS), axis=1)
+    named = "barcode" in head
+    names = head if named else [*COLUMNS, *map(str, range(len(COLUMNS), len(head)))]
+    # Text first would take twice as long; what is no number comes as text by itself.
+    with open_text(path) as stream:
+        table = pd.read_csv(
+            stream,
+            header=None,
+            names=names,
+            skiprows=int(named),
+            dtype={"barcode": str},
+            low_memory=False,
+        )
+    return _require_columns(table, path)
 
 
 def _require_columns(table: pd.DataFrame, path: Path) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import numpy as np
 from ..core.errors import DataError, FileFormatError, ParameterError
 from . import positions as pos
 from .layout import Layout, find_layout
+from .names import unique_names
 from .options import CELL, ReadOptions
 from .scalefactors import read_scalefactors
 from .segmented import find_segmented, load_cells
@@ -65,8 +66,8 @@ def load(path: Path, options: ReadOptions) -> Section:
         return load_cells(cells, path, options)
     layout = _find(path, options)
     notes = list(layout.notes)
-    matrix = _read_matrix(layout.matrix(options.filtered, notes))
-    position_path = layout.positions()
+    matrix_path, position_path = layout.matrix(options.filtered, notes), layout.positions()
+    matrix = _read_matrix(matrix_path)
     table = pos.read_positions(position_path)
     adata = _assemble(matrix, table, position_path, notes)
     name = options.name or matrix.library or layout.name
@@ -142,7 +143,6 @@ def _assemble(
     """Join counts and positions; keep genes and the spots under tissue."""
     import pandas as pd
     from anndata import AnnData
-    from anndata.utils import make_index_unique
 
     match = pos.match_barcodes(matrix.barcodes, table, position_path)
     n_barcodes = len(matrix.barcodes)
@@ -172,11 +172,7 @@ def _assemble(
     spots = spots[inside]
     counts = matrix.counts[match.rows[inside]]
     obs = _spot_table(spots, matrix.barcodes[match.rows[inside]])
-    names = pd.Index(matrix.names[genes], dtype=object)
-    repeated = int(names.duplicated().sum())
-    if repeated:
-        notes.append(f"{repeated} repeated gene symbols were made unique by a number ('-1').")
-        names = make_index_unique(names)
+    names = unique_names(matrix.names[genes], notes)
     var = pd.DataFrame(
         {"gene_ids": matrix.ids[genes], "feature_types": matrix.types[genes]}, index=names
     )

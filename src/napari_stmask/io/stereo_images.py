@@ -1,7 +1,7 @@
 """Masks and registered images of a Stereo-seq section, and in which frame they lie.
 
-A file's coordinates start at its own origin, which lies at ``offset`` on the chip. Images that
-belong to it start either there too, or at the origin of the chip.
+A file's coordinates start at its own origin, which lies at an offset on the chip. Images that
+belong to it start either there too, as the vendor's do, or at the origin of the chip.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from ..core.memory import available_bytes, human
 from .bins import MAX_CELL, Records
 from .guard import PNG, TIFF, guarded, kind_of
 
-__all__ = ["Mask", "find_image", "find_tissue", "image_origin", "open_mask", "stem"]
+__all__ = ["Mask", "find_image", "find_tissue", "open_mask", "stem"]
 
-MAX_MASK_PIXELS = 1_000_000_000
-"""Most pixels of a mask: a field of 15.8 mm x 15.8 mm."""
+MAX_MASK_BYTES = 2_000_000_000
+"""Most bytes of a mask: numbered cells of a field of 1 cm, or the tissue of one of 2 cm."""
 _WHAT = "a mask (TIFF or PNG with one grey channel)"
 _TISSUE = ("tissue_cut", "tissue_mask")
 _STAINS = ("he", "ssdna", "dapi")
@@ -143,7 +143,7 @@ def _pixels(path: Path) -> NDArray[Any]:
 
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
-            _check_size(path, page.shape)
+            _check_size(path, page.shape, page.dtype.itemsize if page.dtype else 1)
             pieces = zip(page.dataoffsets, page.databytecounts, strict=False)
             if any(start + count > path.stat().st_size for start, count in pieces):
                 raise FileFormatError(
@@ -154,16 +154,16 @@ def _pixels(path: Path) -> NDArray[Any]:
         from PIL import PngImagePlugin
 
         with PngImagePlugin.PngImageFile(path) as picture:
-            _check_size(path, picture.size)
+            _check_size(path, picture.size, 4)
             return np.asarray(picture)
     raise FileFormatError(f"{path} is not {_WHAT}", "convert it to TIFF")
 
 
-def _check_size(path: Path, shape: tuple[int, ...]) -> None:
-    pixels = int(np.prod(shape, dtype=np.float64))
-    if pixels > MAX_MASK_PIXELS:
+def _check_size(path: Path, shape: tuple[int, ...], itemsize: int) -> None:
+    size = float(np.prod(shape, dtype=np.float64)) * itemsize
+    if size > MAX_MASK_BYTES:
         raise FileFormatError(
-            f"{path} has {pixels:.1e} pixels, the limit for a mask is {MAX_MASK_PIXELS:.0e}",
+            f"{path} has {human(size)} of pixels, the limit for a mask is {human(MAX_MASK_BYTES)}",
             "crop it to the tissue",
         )
 
@@ -174,32 +174,6 @@ def _is_binary(values: NDArray[Any], top: int) -> bool:
         bool(((part == 0) | (part == top)).all())
         for part in (values[i : i + 1024] for i in range(0, len(values), 1024))
     )
-
-
-def image_origin(
-    shape: tuple[int, int], size: tuple[int, int], offset: tuple[int, int]
-) -> tuple[int, int] | None:
-    """Where the first pixel of a registered image lies in the frame of the records.
-
-    Parameters
-    ----------
-    shape
-        Rows and columns, one pixel per DNB.
-    size
-        Columns and rows that the records span.
-    offset
-        (x, y) of the origin of the records on the chip.
-
-    Returns
-    -------
-    tuple of int or None
-        ``-offset`` for an image that is large enough for the whole chip, (0, 0) for one that is
-        large enough for the records, else None.
-    """
-    rows, columns = shape
-    if columns >= size[0] + offset[0] and rows >= size[1] + offset[1]:
-        return -offset[0], -offset[1]
-    return (0, 0) if columns >= size[0] and rows >= size[1] else None
 
 
 def find_tissue(path: Path, chip: str | None) -> Path | None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import FileFormatError, MissingFileError
+from .names import unique_names
 from .text import read_frame, sniff
 
 if TYPE_CHECKING:
@@ -93,7 +94,6 @@ def gene_table(names: NDArray[np.object_], symbols: Path | None, notes: list[str
         Receives what was changed.
     """
     import pandas as pd
-    from anndata.utils import make_index_unique
 
     bare = [strip_version(str(name)) for name in names]
     if symbols is not None:
@@ -104,9 +104,5 @@ def gene_table(names: NDArray[np.object_], symbols: Path | None, notes: list[str
                 f"{unmapped} of {len(bare)} genes have no symbol and keep their identifier."
             )
         bare = [known.get(name, name) for name in bare]
-    index = pd.Index(bare, dtype=object)
-    repeated = int(index.duplicated().sum())
-    if repeated:
-        notes.append(f"{repeated} repeated gene names were made unique by a number ('-1').")
-        index = make_index_unique(index)
+    index = unique_names(bare, notes, "gene names")
     return pd.DataFrame({"gene_ids": names}, index=index)

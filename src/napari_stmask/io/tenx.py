@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import FileFormatError
 from .hdf5 import open_hdf5
+from .names import as_text
 
 if TYPE_CHECKING:
     import h5py
@@ -124,10 +125,7 @@ def _vector(
 
 
 def _text(group: h5py.Group, name: str, path: Path, size: int) -> NDArray[np.object_]:
-    raw = _vector(group, name, path, "SOU", size)
-    # Undecodable bytes are kept visible rather than refused: names are labels.
-    values = [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in raw]
-    return np.array(values, dtype=object)
+    return as_text(_vector(group, name, path, "SOU", size))
 
 
 def _attr_text(value: Any) -> str:

@@ -1,0 +1,57 @@
+"""Gene names that occur once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+__all__ = ["as_text", "unique_names"]
+
+
+def unique_names(names: Any, notes: list[str], what: str = "gene symbols") -> pd.Index:
+    """``names`` with ``-1``, ``-2`` ... behind those that occurred before, as anndata names them.
+
+    Parameters
+    ----------
+    names
+        (n,) text.
+    notes
+        Gets a sentence where names were changed.
+    what
+        What is named, for the sentence.
+    """
+    import pandas as pd
+    from anndata.utils import make_index_unique
+
+    index = pd.Index(names, dtype=object)
+    again = np.flatnonzero(index.duplicated())
+    if not again.size:
+        return index
+    notes.append(f"{again.size} repeated {what} were made unique by a number ('-1').")
+    number = pd.Series(index).groupby(index, sort=False).cumcount().to_numpy()[again]
+    changed = index.to_numpy().copy()
+    changed[again] = [f"{changed[i]}-{n}" for i, n in zip(again, number, strict=True)]
+    quick = pd.Index(changed, dtype=object)
+    # A name of that kind may exist already; then anndata counts on, which takes longer.
+    return quick if quick.is_unique else make_index_unique(index)
+
+
+def as_text(raw: NDArray[Any]) -> NDArray[np.object_]:
+    """(n,) str objects from bytes or objects; undecodable bytes stay visible.
+
+    Names are labels: they are kept rather than refused.
+    """
+    if raw.dtype.kind == "S":
+        try:
+            return np.asarray(raw.astype(np.str_).astype(object))
+        except UnicodeDecodeError:
+            pass
+    return np.array(
+        [v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in raw],
+        dtype=object,
+    )
