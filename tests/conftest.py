@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,3 +18,13 @@ def data_dir() -> Path:
     if not (folder / "CATALOGUE.md").is_file():
         pytest.skip(f"no real sections in {folder}; set STMASK_DATA to their folder")
     return folder
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many damaged inputs were tried."""
+    from tests.attempt import TRIED
+
+    if TRIED:
+        terminalreporter.write_line(
+            f"{sum(TRIED.values())} damaged inputs of {len(TRIED)} files tried"
+        )

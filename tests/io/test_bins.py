@@ -47,6 +47,7 @@ def test_bins_equal_groupby(side: int, parts: int) -> None:
     assert (found.n_records, found.n_kept) == ((table["count"] > 0).sum(),) * 2
     kept = table[table["count"] > 0]
     assert found.size == (kept.x.max() + 1, kept.y.max() + 1)
+    assert found.low == (kept.x.min(), kept.y.min())
     spots, counts = matrix_of(found.tallies[0], 40)
     assert counts.has_canonical_format
     assert counts.dtype == np.float32

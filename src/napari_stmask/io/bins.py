@@ -157,14 +157,23 @@ class Streamed:
         One per key that was asked for.
     n_records, n_kept
         Records in the file, and those that were selected.
+    low
+        Smallest x and y.
     size
-        Columns and rows that the records span: largest x and y, plus one.
+        Columns and rows from the origin to the last record: largest x and y, plus one.
     """
 
     tallies: list[Tally]
     n_records: int = 0
     n_kept: int = 0
+    low: tuple[int, int] = (MAX_COORDINATE, MAX_COORDINATE)
     size: tuple[int, int] = (0, 0)
+
+    def reach(self, x: NDArray[Any], y: NDArray[Any]) -> None:
+        """Take these places into ``low`` and ``size``."""
+        if x.size:
+            self.low = (min(self.low[0], int(x.min())), min(self.low[1], int(y.min())))
+            self.size = (max(self.size[0], int(x.max()) + 1), max(self.size[1], int(y.max()) + 1))
 
 
 def stream(
@@ -193,18 +202,20 @@ def stream(
     """
     found = Streamed([Tally(where, bits) for _, bits in keys])
 
-    def digest(block: Records) -> tuple[int, int, tuple[int, int], list[Run]]:
+    def digest(block: Records) -> tuple[Streamed, list[Run]]:
         block = block.checked(where)
-        size = (int(block.x.max()) + 1, int(block.y.max()) + 1) if block.x.size else (0, 0)
         kept = block if select is None else select(block)
         runs = [condense(key(kept), kept.count, where) for key, _ in keys]
-        return block.x.size, kept.x.size, size, runs
+        part = Streamed([], block.x.size, kept.x.size)
+        part.reach(block.x, block.y)
+        return part, runs
 
     with ThreadPoolExecutor(workers(), "stmask-read") as pool:
-        for n_records, n_kept, size, runs in ordered(pool, digest, blocks(pool), workers() + 1):
-            found.n_records += n_records
-            found.n_kept += n_kept
-            found.size = (max(found.size[0], size[0]), max(found.size[1], size[1]))
+        for part, runs in ordered(pool, digest, blocks(pool), workers() + 1):
+            found.n_records += part.n_records
+            found.n_kept += part.n_kept
+            found.low = (min(found.low[0], part.low[0]), min(found.low[1], part.low[1]))
+            found.size = (max(found.size[0], part.size[0]), max(found.size[1], part.size[1]))
             for tally, run in zip(found.tallies, runs, strict=True):
                 tally.add(run)
     return found

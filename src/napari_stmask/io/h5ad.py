@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ..core.errors import DataError
+from ..core.errors import DataError, FileFormatError
 from ..core.histology import Histology
 from .colour import to_rgb8
 from .guard import HDF5, brief, guarded, kind_of
 from .hdf5 import open_hdf5, root_keys
 from .metadata import SECTION_KEY, with_image
 from .options import ReadOptions
+from .probe import probe_problem
 from .stereo_h5ad import raw_counts, stereo_facts
 
 if TYPE_CHECKING:
@@ -84,6 +85,9 @@ def load(path: Path, options: ReadOptions) -> Section | list[Section]:
 
     with open_hdf5(path, _WHAT):
         pass
+    problem = probe_problem(path)
+    if problem is not None:
+        raise FileFormatError(f"{path} is damaged: {problem}", "copy or download the file again")
     with guarded(path, _WHAT):
         adata = read_h5ad(path)
     return sections_of(adata, path, options)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core.errors import FileFormatError
 from .guard import guarded
+from .heap import heap_problem
 
 if TYPE_CHECKING:
     import h5py
@@ -47,6 +48,9 @@ def open_hdf5(path: Path, expected: str) -> Iterator[h5py.File]:
     with guarded(path, expected):
         import h5py
 
+        problem = heap_problem(path)
+        if problem is not None:
+            raise FileFormatError(f"{path}: {problem}", _DAMAGED)
         with h5py.File(path, "r") as file:
             audit(file, path)
             yield file

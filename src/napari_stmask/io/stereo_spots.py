@@ -152,7 +152,11 @@ def _require(about: About, found: bins.Streamed, mask: Mask | None) -> None:
 
 
 def _placed_mask(source: Source, path: Path, *, cells: bool) -> Mask:
-    """A mask in the frame where more records lie on it; takes a pass over the records."""
+    """A mask where it belongs; takes a pass over the records.
+
+    It begins at the smallest record if it has exactly their size, else at the origin of the file or
+    of the chip, wherever more records lie on it.
+    """
     about = source.about
     if about.side > 1:
         raise ParameterError(
@@ -160,8 +164,6 @@ def _placed_mask(source: Source, path: Path, *, cells: bool) -> Mask:
             "give the file with single DNB, or leave mask= out",
         )
     mask = open_mask(path, cells=cells)
-    if not any(about.offset):
-        return mask
     origins = ((0, 0), (-about.offset[0], -about.offset[1]))
     hits, lock = np.zeros(2, dtype=np.int64), Lock()
 
@@ -171,9 +173,15 @@ def _placed_mask(source: Source, path: Path, *, cells: bool) -> Mask:
             hits[:] += found
         return r
 
-    bins.stream(source.places, str(about.path), select=count)
-    on_chip = bool(hits[1] > hits[0])
-    mask.origin = origins[on_chip]
-    frame = "of the chip" if on_chip else "of the file"
-    about.notes.append(f"{path.name} was taken to lie in the frame {frame}.")
+    found = bins.stream(source.places, str(about.path), select=count)
+    rows, columns = mask.values.shape
+    if any(found.low) and (columns + found.low[0], rows + found.low[1]) == found.size:
+        mask.origin = found.low
+        frame = "to begin at the smallest x and y, because its size is that of the records"
+    elif hits[1] > hits[0]:
+        mask.origin = origins[1]
+        frame = "to lie in the frame of the chip"
+    else:
+        frame = "to lie in the frame of the file"
+    about.notes.append(f"{path.name} was taken {frame}.")
     return mask
