@@ -121,3 +121,39 @@ def test_read_takes_image_and_alignment(outs: Path, slide: Path, tmp_path: Path)
         read(outs, counts_layer="raw")
     with pytest.raises(ParameterError, match="bin is 0"):
         read(outs, bin=0)
+
+
+def test_an_image_registered_to_a_stereoseq_file(
+    section: Section, slide: Path, tmp_path: Path
+) -> None:
+    section.adata.uns["stereoseq"] = {"offset": np.array([9600, 12600])}
+    section.adata.obsm["spatial"] = section.coords + [9600, 12600]
+    found = Section(section.adata, name="chip", platform="stereoseq", um_per_px=0.5)
+    place_image(found, slide)
+    assert found.image is not None
+    np.testing.assert_array_equal(found.image.matrix[:2, 2], [-9600, -12600])
+    assert "origin of the file" in found.notes[0]
+
+
+def test_the_pixel_size_of_an_image(section: Section, tmp_path: Path) -> None:
+    import tifffile
+
+    path = tmp_path / "slide.tif"
+    options = {"resolution": (5000.0, 5000.0), "resolutionunit": "CENTIMETER"}  # 2 um
+    tifffile.imwrite(path, np.zeros((1000, 1000, 3), np.uint8), photometric="rgb", **options)
+    unknown = Section(section.adata, platform="unknown")
+    place_image(unknown, path)
+    assert unknown.um_per_px == pytest.approx(2.0)
+    assert "was taken from" in unknown.notes[0]
+    assert section.um_per_px == pytest.approx(2.5)
+    place_image(section, path)
+    assert section.um_per_px == pytest.approx(2.5)
+    assert "states 2 µm per unit, the section 2.5" in section.notes[0]
+    # In micrometres, only the ratio of the two sizes puts the cells on the image.
+    cells = section.adata.copy()
+    cells.obsm["spatial"] = section.coords * 4.5
+    imaging = Section(cells, platform="imaging", um_per_px=1.0)
+    place_image(imaging, path)
+    assert imaging.image is not None
+    assert imaging.image.scale == pytest.approx(0.5)
+    assert "its stated 2 µm per pixel" in imaging.notes[0]

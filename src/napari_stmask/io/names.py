@@ -28,7 +28,7 @@ def unique_names(names: Any, notes: list[str], what: str = "gene symbols") -> pd
     import pandas as pd
     from anndata.utils import make_index_unique
 
-    index = pd.Index(names, dtype=object)
+    index: pd.Index[Any] = pd.Index(names, dtype=object)
     again = np.flatnonzero(index.duplicated())
     if not again.size:
         return index
@@ -36,9 +36,11 @@ def unique_names(names: Any, notes: list[str], what: str = "gene symbols") -> pd
     number = pd.Series(index).groupby(index, sort=False).cumcount().to_numpy()[again]
     changed = index.to_numpy().copy()
     changed[again] = [f"{changed[i]}-{n}" for i, n in zip(again, number, strict=True)]
-    quick = pd.Index(changed, dtype=object)
-    # A name of that kind may exist already; then anndata counts on, which takes longer.
-    return quick if quick.is_unique else make_index_unique(index)
+    quick: pd.Index[Any] = pd.Index(changed, dtype=object)
+    if not quick.is_unique:
+        # A name of that kind exists already; anndata counts on, which takes longer.
+        quick = make_index_unique(index)
+    return quick
 
 
 def as_text(raw: NDArray[Any]) -> NDArray[np.object_]:

@@ -24,7 +24,8 @@ def place_image(section: Section, path: str | Path, alignment: str | Path | None
 
     Without an alignment file the image is taken for the full-resolution one, unless its size is
     that of the section's high- or low-resolution image, or the spots lie inside only at the scale
-    of one of these or at the ratio of the pixel sizes that image and section state.
+    of one of these or at the ratio of the pixel sizes that image and section state. On Stereo-seq
+    sections it begins at the file's origin where more spots lie inside there than at the chip's.
 
     Parameters
     ----------
@@ -68,7 +69,12 @@ def _at_best_scale(section: Section, histology: Histology, path: str) -> Histolo
     if scale is not None:
         return histology.placed(scale=scale)
     plain = histology.placed(scale=1.0)
-    if plain.contains(section.coords).mean() >= 0.5:
+    inside = plain.contains(section.coords).mean()
+    shifted = _in_frame_of_file(section, histology)
+    if shifted is not None and shifted.contains(section.coords).mean() > inside:
+        section.notes.append(f"{path} was placed at the origin of the file, not of the chip.")
+        return shifted
+    if inside >= 0.5:
         return plain
     candidates = {f"the scale of the {key} image": factor for key, factor in factors.items()}
     if section.um_per_px and histology.um_per_px:
@@ -80,6 +86,19 @@ def _at_best_scale(section: Section, histology: Histology, path: str) -> Histolo
             section.notes.append(f"{path} was placed at {reason}.")
             return scaled
     return plain
+
+
+def _in_frame_of_file(section: Section, histology: Histology) -> Histology | None:
+    """At the origin of a Stereo-seq file that does not begin at the chip's; None for others.
+
+    Registered images are made for the file's matrix, whose smallest coordinate is their first
+    pixel.
+    """
+    offset = section.adata.uns.get("stereoseq", {}).get("offset")
+    if offset is None or not np.any(offset):
+        return None
+    x, y = (float(v) for v in offset)
+    return histology.placed(transform=np.array([[1.0, 0, -x], [0, 1.0, -y], [0, 0, 1.0]]))
 
 
 def _take_pixel_size(section: Section, image: Histology, path: str) -> None:
