@@ -18,6 +18,7 @@ from .guard import HDF5, brief, guarded, kind_of
 from .hdf5 import open_hdf5, root_keys
 from .metadata import SECTION_KEY, with_image
 from .options import ReadOptions
+from .positions import ST_PITCH_UM, um_per_px
 from .probe import probe_problem
 from .stereo_h5ad import raw_counts, stereo_facts
 
@@ -42,6 +43,13 @@ TITLE = "an AnnData file (.h5ad)"
 OPTIONS = frozenset({"counts_layer", "filtered"})
 _WHAT = "an AnnData file"
 _MAX_ST_SPOTS = 2500
+_ARRAY_COLUMNS = (
+    ("array_col_adjusted", "array_row_adjusted"),
+    ("array_x_adjusted", "array_y_adjusted"),
+    ("new_x", "new_y"),
+    ("array_col", "array_row"),
+)
+"""Columns of ``obs`` with places on the array, measured ones before planned ones."""
 _UNIT = re.compile(r"1\s*(?:unit|px|pixel)\s*=\s*([\d.]+)\s*(?:um|µm|μm)", re.IGNORECASE)
 
 
@@ -191,20 +199,35 @@ def _section(
     )
     stated = known.get("platform")
     # Made twice: the lattice that tells the platform can only be asked of checked coordinates.
+    platform: Any = stated if stated in _platforms() else "stereoseq" if stereo else None
+    platform = platform or _guess_platform(adata, factors, section.lattice)
     return replace(
         section,
-        platform=(
-            stated
-            if stated in _platforms()
-            else "stereoseq"
-            if stereo
-            else _guess_platform(adata, factors, section.lattice)
-        ),
+        platform=platform,
         um_per_px=_number(known.get("um_per_px"))
         or factors.get("microns_per_pixel")
         or _unit_um(adata.uns.get("spatial_units"))
-        or (stereo.um_per_px if stereo else None),
+        or (stereo.um_per_px if stereo else None)
+        or _from_array(adata, section.coords, platform),
     )
+
+
+def _from_array(adata: AnnData, coords: NDArray[np.float64], platform: str) -> float | None:
+    """Micrometres per unit from the spots' places on the array of Visium or legacy ST.
+
+    Truer than the distance between neighbours where positions scatter around the array's.
+    """
+    import pandas as pd
+
+    unit = {"visium": None, "st": ST_PITCH_UM}.get(platform, 0.0)
+    if unit == 0.0:
+        return None
+    for columns in _ARRAY_COLUMNS if platform == "st" else _ARRAY_COLUMNS[-1:]:
+        if set(columns) <= set(adata.obs):
+            place = adata.obs[list(columns)].apply(pd.to_numeric, errors="coerce").to_numpy(float)
+            names = ["array_col", "array_row", "pxl_col_in_fullres", "pxl_row_in_fullres"]
+            return um_per_px(pd.DataFrame(np.hstack([place, coords]), columns=names), unit)
+    return None
 
 
 def _counts_layer(adata: AnnData, stored: Any, stereo: bool, notes: list[str]) -> str | None:

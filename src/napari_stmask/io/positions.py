@@ -17,7 +17,15 @@ from .text import open_text
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "NAMES", "Match", "match_barcodes", "read_positions", "um_per_px"]
+__all__ = [
+    "COLUMNS",
+    "NAMES",
+    "ST_PITCH_UM",
+    "Match",
+    "match_barcodes",
+    "read_positions",
+    "um_per_px",
+]
 
 NAMES = ("tissue_positions.parquet", "tissue_positions.csv", "tissue_positions_list.csv")
 """Names by which Space Ranger has called the file, newest first."""
@@ -34,6 +42,8 @@ COLUMNS = (
 MAX_PIXELS = 1e8
 """Largest coordinate that is taken for a pixel position."""
 _MAX_LINE = 1 << 16
+ST_PITCH_UM = 200.0
+"""Between the spots of a legacy ST array."""
 _HALF_PITCH_UM, _ROW_UM = 50.0, 100.0 * 0.75**0.5
 MIN_MATCH = 0.5
 """Share of a matrix's barcodes that must have a position."""

@@ -15,7 +15,7 @@ from ..core.errors import DataError, FileFormatError
 from ..core.histology import Histology
 from .guard import JPEG, PNG, TIFF, kind_of
 from .options import ReadOptions
-from .positions import MIN_MATCH, um_per_px
+from .positions import MIN_MATCH, ST_PITCH_UM, um_per_px
 from .st_tables import (
     SpotTable,
     array_index,
@@ -42,7 +42,7 @@ __all__ = ["OPTIONS", "TITLE", "load", "matches"]
 TITLE = "a legacy Spatial Transcriptomics table of counts (spots named COLxROW), or its folder"
 OPTIONS = frozenset({"filtered", "spots", "symbols"})
 
-_PITCH_UM, _SPOT_UM = 200.0, 100.0
+_SPOT_UM = 100.0
 _STAGGERED_UM = 100.0
 """One array unit of the arrays with 2,000 spots, which fill every second place of the grid."""
 _GLANCE, _MAX_FILES = 24, 400
@@ -104,7 +104,7 @@ def load(path: Path, options: ReadOptions) -> Section:
     adata = AnnData(counts.matrix[rows], obs, gene_table(counts.genes, options.symbols, notes))
     adata.obsm["spatial"] = position
     unit = _unit_um(array if spots is None else _array_of(spots.table))
-    if unit != _PITCH_UM:
+    if unit != ST_PITCH_UM:
         notes.append("Spots fill every second place of the array, so 100 µm per place are assumed.")
     scale = _um_per_px(table, array[rows], position, unit) if pixels else unit
     section = Section(
@@ -300,7 +300,7 @@ def _unit_um(array: NDArray[np.float64]) -> float:
     """Micrometres per array unit: the denser arrays use every second place of the grid."""
     odd = np.rint(array).astype(np.int64).sum(axis=1) % 2
     staggered = len(odd) > 10 and odd.min() == odd.max()
-    return _STAGGERED_UM if staggered else _PITCH_UM
+    return _STAGGERED_UM if staggered else ST_PITCH_UM
 
 
 def _um_per_px(
