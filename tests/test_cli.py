@@ -96,6 +96,41 @@ def test_model_round_trip(call, source, tmp_path) -> None:
     assert code == 0, err
 
 
+def test_convert_to_every_format(call, source, tmp_path) -> None:
+    out = tmp_path / "result.h5ad"
+    assert call("run", "spamask", source, "--out", out, *FAST)[0] == 0
+    for name in ("a.geojson", "a.loupe.csv", "a.ome.tif", "a.parquet", "a.anndata.zarr"):
+        code, text, error = call("convert", out, tmp_path / name)
+        assert (code, error) == (0, ""), name
+        assert name in text
+        assert (tmp_path / name).exists()
+    assert call("convert", out, tmp_path / "t.geojson", "--domains", "truth")[0] == 0
+    assert '"name":"e"' in (tmp_path / "t.geojson").read_text()
+    assert call("convert", out, tmp_path / "e.csv", "--embedding")[0] == 0
+    assert "X_spamask_1" in (tmp_path / "e.csv").read_text().splitlines()[0]
+    code, _, error = call("convert", out, tmp_path / "x.h5ad", "--domains", "truth")
+    assert (code, "column means nothing" in error) == (2, True)
+
+
+def test_options_of_reading(call, source, tmp_path) -> None:
+    table = tmp_path / "cells.csv"
+    table.write_text("pos_a,pos_b,A,B,C\n0,0,1,2,3\n0,9,4,0,1\n9,0,2,2,2\n9,9,0,1,5\n")
+    columns = ["--column", "x=pos_a", "--column", "y=pos_b"]
+    code, text, error = call("info", table, *columns)
+    assert (code, error) == (0, "")
+    assert "4 spots x 3 genes" in text
+    for wrong, said in (
+        (["--column", "x"], "give ROLE=NAME"),
+        (["--bin", "0"], "bin is 0"),
+        (["--bin", "cells"], "bin is 'cells'"),
+        (["--mask", "m.tif"], "mask="),
+        (["--alignment", "a.json"], "alignment was given without an image"),
+    ):
+        code, _, error = call("info", source, *wrong)
+        assert (code, said in error) == (2, True), error
+        assert len(error.strip().splitlines()) == 1
+
+
 def test_convert(call, source, tmp_path) -> None:
     assert call("convert", source, tmp_path / "t.csv")[0] == 0
     assert (tmp_path / "t.csv").read_text().startswith("barcode,x,y")

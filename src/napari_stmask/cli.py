@@ -219,10 +219,17 @@ def view(path: PathArgument, *, reading: dict[str, Any]) -> None:
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="Section to read.")],
     target: Annotated[
-        Path, typer.Argument(metavar="OUT", help="File to write; its suffix decides.")
+        Path, typer.Argument(metavar="OUT", help="File to write; the end of its name decides.")
     ],
     *,
     reading: dict[str, Any],
+    domains: Annotated[
+        str | None,
+        typer.Option(help="Column of obs to write, for .geojson, .loupe.csv and .ome.tif."),
+    ] = None,
+    embedding: Annotated[
+        bool, typer.Option("--embedding", help="Add the embeddings to a .csv or .parquet.")
+    ] = False,
     json_out: Json = False,
 ) -> None:
     """Read a section and write it in another format."""
@@ -230,7 +237,7 @@ def convert(
 
     check_writable(target)
     section = _read_one(source, reading)
-    write(section, target)
+    write(section, target, column=domains, embedding=embedding)
     facts = {"written": str(target), "spots": section.n_spots, "genes": section.n_genes}
     emit(facts, json_out, [f"{target}: {section.n_spots} spots x {section.n_genes} genes"])
 

@@ -102,3 +102,12 @@ def test_schema_snapshot() -> None:
     assert {"neighbours", "epochs", "denoise", "replicates", "mask_mode", "link_weight"} <= set(
         names
     )
+
+
+def test_recipes_repeat_the_reading() -> None:
+    params = params_of("spamask").preset("stereoseq")
+    reading = {"bin": "cell", "mask": "m a.tif", "filtered": False, "columns": {"x": "a b"}}
+    script = as_python("spamask", "c.gem", params, reading=reading)
+    assert "stm.read('c.gem', bin='cell', mask='m a.tif', filtered=False, columns={" in script
+    command = as_command("spamask", "c.gem", params, reading=reading)
+    assert "--bin cell --mask 'm a.tif' --no-filtered --column 'x=a b'" in command
