@@ -104,6 +104,10 @@ class _Field:
             self.to_coords = inverse(section.image.matrix)
             scale = section.image.scale
         self.um_per_px = None if unit is None else unit / scale
+        left, top = self.raster.origin
+        cell = 1 / self.raster.step
+        to_cells = np.array([[cell, 0.0, -left * cell], [0.0, cell, -top * cell], [0.0, 0.0, 1.0]])
+        self.to_map = to_cells @ self.to_coords
 
     def level_shape(self, step: int) -> tuple[int, int]:
         return -(-self.shape[0] // step), -(-self.shape[1] // step)
@@ -117,18 +121,22 @@ class _Field:
                 yield self._labels(np.arange(top, bottom), np.arange(left, right), step)
 
     def _labels(self, rows: NDArray[np.intp], columns: NDArray[np.intp], step: int) -> NDArray[Any]:
-        x, y = np.meshgrid((columns + 0.5) * step, (rows + 0.5) * step)
-        coords = np.column_stack([x.ravel(), y.ravel()]) @ self.to_coords[:2, :2].T
-        coords += self.to_coords[:2, 2]
-        places = self.raster.pixels(coords)
-        inside = ((places >= 0) & (places < self.map.shape)).all(axis=1)
-        labels = np.zeros(len(coords), dtype=self.dtype)
-        row, column = places[inside].T
-        labels[inside] = self.map[row, column]
-        doubtful = np.flatnonzero(inside)[self.mixed[row, column]]
-        nearest = self.tree.query(coords[doubtful], distance_upper_bound=self.reach)[1]
-        labels[doubtful] = self.numbers[nearest]
-        return labels.reshape(len(rows), len(columns))
+        x, y = (columns[None, :] + 0.5) * step, (rows[:, None] + 0.5) * step
+        column, row = (np.floor(a * x + b * y + c).astype(np.intp) for a, b, c in self.to_map[:2])
+        inside = (row >= 0) & (row < self.map.shape[0])
+        inside &= (column >= 0) & (column < self.map.shape[1])
+        row, column = row[inside], column[inside]
+        labels = np.zeros(inside.shape, dtype=self.dtype)
+        found = self.map[row, column]
+        doubtful = np.flatnonzero(self.mixed[row, column])
+        if doubtful.size:
+            pixels = np.argwhere(inside)[doubtful]
+            places = np.column_stack([x[0, pixels[:, 1]], y[pixels[:, 0], 0]])
+            coords = places @ self.to_coords[:2, :2].T + self.to_coords[:2, 2]
+            nearest = self.tree.query(coords, distance_upper_bound=self.reach)[1]
+            found[doubtful] = self.numbers[nearest]
+        labels[inside] = found
+        return labels
 
 
 def _borders(labels: NDArray[Any]) -> NDArray[np.bool_]:
