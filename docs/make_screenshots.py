@@ -1,8 +1,10 @@
 """Make the pictures of the window in docs/images: the whole flow on one section.
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py [PATH]
+    xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --platforms DATA
 
-Without PATH the generated example is shown.
+Without PATH the generated example is shown. DATA is a folder with the real sections that the tests
+use; files of several platforms are opened from it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from pathlib import Path
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = (1400, 900)
-MAX_BYTES = 600_000
+MAX_BYTES = 400_000
 
 
 def settle(seconds: float = 1.0, until: Callable[[], bool] | None = None) -> None:
@@ -54,23 +56,35 @@ def shoot(viewer, name: str) -> None:
     save(viewer.screenshot(canvas_only=False, flash=False), name)
 
 
-def shoot_widget(widget, name: str) -> None:
-    """One dock's page, as far as its content goes."""
+def shoot_dialog(dialog, name: str) -> None:
+    """A dialog as it is."""
+    settle(0.5)
+    save(pixels_of(dialog), name)
+
+
+def pixels_of(widget):
+    """What a widget shows, rows x columns x 3."""
     import numpy as np
     from qtpy.QtGui import QImage
 
-    inner = widget.scroller.widget()
     picture = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
     bits = picture.constBits()
     if hasattr(bits, "setsize"):
         bits.setsize(picture.sizeInBytes())
     rows = np.frombuffer(bits, np.uint8).reshape(picture.height(), picture.bytesPerLine())
-    rows = rows[:, : 3 * picture.width()].reshape(picture.height(), picture.width(), 3)
-    save(rows[: min(len(rows), inner.sizeHint().height())].copy(), name)
+    rows = rows[:, : 3 * picture.width()]
+    return rows.reshape(picture.height(), picture.width(), 3).copy()
 
 
-def main(path: str | None) -> None:
-    """Open, run, and photograph every step in the dark theme, the last one in the light one."""
+def shoot_widget(widget, name: str) -> None:
+    """One dock's page, as far as its content goes."""
+    inner = widget.scroller.widget()
+    rows = pixels_of(widget)
+    save(rows[: min(len(rows), inner.sizeHint().height())], name)
+
+
+def new_viewer():
+    """A window of the size of all pictures, with the dock *Open tissue*."""
     import napari
 
     from napari_stmask.gui.commands import open_dock
@@ -79,8 +93,57 @@ def main(path: str | None) -> None:
     viewer = napari.Viewer()
     viewer.theme = "dark"
     viewer.window.resize(*SIZE)
-    session = session_of(viewer)
-    tissue = open_dock(viewer, "Open tissue")
+    return viewer, session_of(viewer), open_dock(viewer, "Open tissue")
+
+
+def open_with(tissue, path: Path, **options) -> None:
+    """Open a path in the dock and wait for it."""
+    if options:
+        tissue.options.bin.setEditText(str(options["bin"]))
+    tissue.open_path(str(path))
+    settle(120, lambda: not tissue._reader.busy)
+    if not tissue.strip.isHidden():
+        raise SystemExit(tissue.strip.text.text())
+
+
+def platforms(data: Path) -> None:
+    """Legacy ST over its H&E, Stereo-seq as bins and as cells, a table to explain."""
+    viewer, _, tissue = new_viewer()
+    open_with(tissue, data / "her2st_labelled" / "native")
+    viewer.reset_view()
+    shoot(viewer, "open-st.png")
+    viewer.close()
+
+    viewer, _, tissue = new_viewer()
+    chip = data / "stereoseq_brain_crop" / "native"
+    tissue.options.fold.expand(animate=False)
+    open_with(tissue, chip / "bin_v0.2.gef", bin=20)
+    open_with(tissue, chip / "cellbin_from_cgem.gef")
+    viewer.reset_view()
+    shoot(viewer, "open-stereoseq.png")
+
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "counts.csv"
+        spots = range(400)
+        rows = [["cell", "px", "py", "region", *(f"Gene{i}" for i in range(60))]]
+        for i in spots:
+            counts = [(i * j) % 7 for j in range(60)]
+            rows.append([f"c{i}", 10 * (i % 20), 10 * (i // 20), f"R{i % 3}", *counts])
+        table.write_text("\n".join(",".join(map(str, row)) for row in rows) + "\n")
+        tissue.open_path(str(table))
+        settle(30, lambda: tissue._dialog is not None)
+        tissue._dialog.combos["x"].setCurrentText("px")
+        tissue._dialog.combos["y"].setCurrentText("py")
+        shoot_dialog(tissue._dialog, "columns.png")
+        tissue._dialog.reject()
+    viewer.close()
+
+
+def main(path: str | None) -> None:
+    """Open, run, and photograph every step in the dark theme, the last one in the light one."""
+    from napari_stmask.gui.commands import open_dock
+
+    viewer, session, tissue = new_viewer()
     if path is None:
         tissue.open_example()
     else:
@@ -113,4 +176,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         # The pictures must not depend on, or change, the user's napari settings.
         os.environ["NAPARI_CONFIG"] = str(Path(folder) / "settings.yaml")
-        main(sys.argv[1] if len(sys.argv) > 1 else None)
+        if sys.argv[1:2] == ["--platforms"]:
+            platforms(Path(sys.argv[2]))
+        else:
+            main(sys.argv[1] if len(sys.argv) > 1 else None)

@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,4 +116,32 @@ def no_threads_left():
         time.sleep(0.02)
     assert QThreadPool.globalInstance().activeThreadCount() == 0
     left = [t for t in set(threading.enumerate()) - before if not t.daemon and t.is_alive()]
-    assert not [t for t in left if not t.name.startswith("Dummy")]
+    # Dask keeps the threads that read images for the life of the process.
+    assert not [t for t in left if not t.name.startswith(("Dummy", "ThreadPoolExecutor"))]
+
+
+@pytest.fixture(scope="module")
+def manifest():
+    from npe2 import PluginManifest
+
+    import napari_stmask
+
+    found = PluginManifest.from_file(Path(napari_stmask.__file__).parent / "napari.yaml")
+    found.validate_imports()
+    return found
+
+
+@pytest.fixture
+def plugin(npe2pm, manifest):
+    """This package as napari knows it once it is installed; without napari's own plugins."""
+    with npe2pm.tmp_plugin(manifest=manifest) as made:
+        yield made
+
+
+@pytest.fixture
+def builtins(npe2pm):
+    """What napari itself reads and writes."""
+    from npe2 import PluginManifest
+
+    with npe2pm.tmp_plugin(manifest=PluginManifest.from_distribution("napari")) as made:
+        yield made

@@ -18,7 +18,7 @@ from napari_stmask.gui import export as exporting
 from napari_stmask.gui import layers
 from napari_stmask.gui.background import Background
 from napari_stmask.gui.commands import open_dock
-from napari_stmask.gui.legend import target_of
+from napari_stmask.gui.formats import target_of
 from napari_stmask.gui.legend_model import COLOR, NAME, SHOWN
 from napari_stmask.gui.method_card import SUMMARIES
 from napari_stmask.gui.runner import Event
@@ -102,34 +102,34 @@ def test_export_asks_before_it_replaces(legend, qtbot, tmp_path, monkeypatch, an
         "question",
         lambda *args: asked.append(args[2]) or getattr(QMessageBox.StandardButton, answer),
     )
-    legend._on_export()
-    qtbot.waitUntil(lambda: not legend._writer.busy, timeout=10_000)
+    legend.save.click()
+    qtbot.waitUntil(lambda: not legend.save.busy, timeout=10_000)
     assert len(asked) == 1
     assert source.read_text() == "source"
     assert (table.read_text() == "old") == (answer == "No")
 
 
 def test_one_export_at_a_time_and_failures_are_shown(legend, qtbot, tmp_path, monkeypatch):
-    legend.export_to(str(tmp_path / "nowhere" / "a.csv"))
+    legend.save.export_to(str(tmp_path / "nowhere" / "a.csv"))
     assert not legend.save.isEnabled()
-    legend.export_to(str(tmp_path / "b.csv"))
-    qtbot.waitUntil(lambda: not legend._writer.busy, timeout=10_000)
+    legend.save.export_to(str(tmp_path / "b.csv"))
+    qtbot.waitUntil(lambda: not legend.save.busy, timeout=10_000)
     assert "nowhere" in legend.strip.text.text()
     assert legend.save.isEnabled()
     assert not (tmp_path / "b.csv").exists()
 
 
 def test_an_export_holds_what_was_there_at_the_click(legend, qtbot, tmp_path, monkeypatch):
-    from napari_stmask.gui import legend as module
+    from napari_stmask.gui import export_button as module
 
     def slow(*args):
         time.sleep(0.3)
         return exporting.export(*args)
 
     monkeypatch.setattr(module, "export", slow)
-    legend.export_to(str(tmp_path / "a.csv"))
+    legend.save.export_to(str(tmp_path / "a.csv"))
     legend.session.edit(legend.session.selected_domains.state.renamed(0, "later"))
-    qtbot.waitUntil(lambda: not legend._writer.busy, timeout=10_000)
+    qtbot.waitUntil(lambda: not legend.save.busy, timeout=10_000)
     assert "later" not in (tmp_path / "a.csv").read_text()
     assert legend.session.selected.section.lattice is not None
 
@@ -214,15 +214,15 @@ def test_an_image_lands_on_the_section_it_was_read_for(
     second = session.add(new_section(seed=1, name="other"))
     before = second.section.image
     session.select(first.id)
-    tissue.add_image(str(path))
-    assert not tissue.image.isEnabled()
+    tissue.images.add(str(path))
+    assert not tissue.images.image.isEnabled()
     session.select(second.id)
-    qtbot.waitUntil(lambda: not tissue._imager.busy, timeout=10_000)
+    qtbot.waitUntil(lambda: not tissue.images.working, timeout=10_000)
     assert section.image.shape == (300, 300)
     assert layers.find_layer(viewer, first.id, "image").data.shape[:2] == (300, 300)
     assert second.section.image is before
     assert session.selected_id == second.id
-    assert tissue.image.isEnabled()
+    assert tissue.images.image.isEnabled()
 
 
 def test_only_edited_fields_go_to_another_platform(viewer, section, new_section):
@@ -323,14 +323,14 @@ def test_recipes_name_the_source_and_its_layer(viewer, section):
         assert "not read from a file" in button.toolTip()
     section.source = "/data/a b.h5ad"
     section.adata.layers["raw"] = section.adata.X.copy()
-    section.counts_layer = "raw"
+    section.counts_layer, section.reading = "raw", {"counts_layer": "raw"}
     find.key.setText(" mine ")
     find.python.click()
     text = QApplication.clipboard().text()
     assert "stm.read('/data/a b.h5ad', counts_layer='raw')" in text
     assert "key_added='mine'" in text
     find.command.click()
-    assert "--key mine --counts-layer raw" in QApplication.clipboard().text()
+    assert "--counts-layer raw --key mine" in QApplication.clipboard().text()
 
 
 def test_the_example_can_be_made_again_by_a_script(viewer):

@@ -306,12 +306,12 @@ def test_export(viewer, qtbot, section, make_result, tmp_path):
     view(section, viewer)
     legend = open_dock(viewer, "Domains")
     for name in ("o.h5ad", "o.csv", "o.png"):
-        legend.export_to(str(tmp_path / name))
+        legend.save.export_to(str(tmp_path / name))
         qtbot.waitUntil(
             lambda n=name: n in legend.state.text() and "Written" in legend.state.text()
         )
         assert (tmp_path / name).stat().st_size > 500
-    legend.export_to(str(tmp_path / "no" / "o.csv"))
+    legend.save.export_to(str(tmp_path / "no" / "o.csv"))
     qtbot.waitUntil(lambda: not legend.strip.isHidden())
     assert "no" in legend.strip.text.text()
 

@@ -7,26 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from npe2 import PluginManifest
 
 import napari_stmask
 
 MANIFEST = Path(napari_stmask.__file__).parent / "napari.yaml"
 DOCK_MODULES = [p.stem for p in (MANIFEST.parent / "gui").glob("*.py") if p.stem != "__init__"]
-
-
-@pytest.fixture(scope="module")
-def manifest():
-    found = PluginManifest.from_file(MANIFEST)
-    found.validate_imports()
-    return found
-
-
-@pytest.fixture
-def plugin(npe2pm, manifest):
-    with npe2pm.tmp_plugin(manifest=manifest) as made:
-        yield made
 
 
 def test_contributions(manifest):
@@ -61,6 +48,57 @@ def test_reader_declines_what_is_not_ours(tmp_path):
     (tmp_path / "x.tif").write_bytes(b"II*\0")
     for name in ("x.tif", "absent.h5ad", "."):
         assert get_reader(str(tmp_path / name)) is None
+
+
+OURS = [
+    *("a.h5ad", "A.H5AD", "filtered_feature_bc_matrix.h5", "chip.gef", "chip.gem.gz"),
+    *("v0.1_offset.gem.gz", "A1.tsv.gz", "A1.stdata.tsv.gz", "MOB1.tsv", "counts.txt"),
+    *("spots.parquet", "experiment.xenium", "cell_by_gene.csv", "Lung_exprMat_file.csv"),
+    *("Lung_metadata_file.csv.gz", "counts.csv.gz"),
+]
+OTHERS = [
+    *("points.csv", "a.tif", "a.ome.tif", "a.png", "a.zarr.zip", "a.json", "a.npy", "a.svs"),
+]
+
+
+@pytest.mark.parametrize(("name", "claimed"), [*((n, 1) for n in OURS), *((n, 0) for n in OTHERS)])
+def test_patterns(npe2pm, plugin, name, claimed):
+    found = list(npe2pm.iter_compatible_readers([f"/data/{name}"]))
+    assert len(found) == claimed
+
+
+def test_reader_takes_no_file_of_others(tmp_path):
+    import zarr
+
+    from napari_stmask.gui.reader import get_reader
+
+    (tmp_path / "points.csv").write_text("index,axis-0,axis-1\n0,1.0,2.0\n1,2.0,3.0\n")
+    (tmp_path / "notes.txt").write_text("some text\nmore text\n")
+    (tmp_path / "numbers.tsv").write_text("a\tb\n1\t2\n3\t4\n")
+    (tmp_path / "empty.gz").write_bytes(b"")
+    root = zarr.open_group(str(tmp_path / "image.zarr"), mode="w", zarr_format=2)
+    root.create_array("0", data=np.zeros((3, 8, 8), np.uint8))
+    root.attrs["multiscales"] = [{"version": "0.4", "datasets": [{"path": "0"}]}]
+    for path in tmp_path.iterdir():
+        assert get_reader(str(path)) is None, path.name
+
+
+REAL = (
+    "stereoseq_brain_crop/native/bin_v0.2.gef",
+    "stereoseq_brain_crop/native/SS200000135TL_D1_bin1_small.gem.gz",
+    "mob_st_images/native",
+    "her2st_labelled/native/A1.tsv.gz",
+)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_files_through_napari(make_napari_viewer, plugin, data_dir, name):
+    from napari_stmask.gui.session import session_of
+
+    viewer = make_napari_viewer()
+    made = viewer.open(str(data_dir / name), plugin="napari-stmask")
+    assert made[-1].name.endswith("spots")
+    assert session_of(viewer).selected.section.n_spots == len(made[-1].data)
 
 
 def test_open_through_napari_and_adoption(make_napari_viewer, plugin, section, tmp_path):

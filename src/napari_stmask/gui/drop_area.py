@@ -8,7 +8,12 @@ from qtpy.QtWidgets import QFrame, QLabel, QVBoxLayout
 
 __all__ = ["DropArea"]
 
-_DROP_TEXT = "Drop a Space Ranger folder (outs)\nor an .h5ad file here"
+_DROP_TEXT = (
+    "Drop a file or folder here\n"
+    "Visium, Visium HD, Stereo-seq, Xenium\n"
+    "MERSCOPE, CosMx, legacy ST\n"
+    "AnnData, SpatialData, tables"
+)
 
 
 class DropArea(QFrame):

@@ -1,4 +1,4 @@
-"""Write a section, its table or a figure; no Qt, runs in a worker."""
+"""Write a section, its domains or a figure; no Qt, runs in a worker."""
 
 from __future__ import annotations
 
@@ -9,32 +9,48 @@ import numpy as np
 
 from ..core.errors import ParameterError
 from ..core.section import Section, shallow_copy
+from .formats import is_figure
 from .model import DomainState
 
 __all__ = ["export", "shown_only", "snapshot"]
 
-FIGURES = (".png", ".pdf", ".svg", ".tif", ".tiff", ".jpg", ".jpeg")
 
+def export(
+    section: Section, state: DomainState | None, path: str | Path, column: str | None = None
+) -> Path:
+    """Write by suffix: a figure of the domains, or what `io.write.write` writes.
 
-def export(section: Section, state: DomainState, path: str | Path) -> Path:
-    """Write by suffix: ``.h5ad`` and ``.csv`` the section, else a figure of the domains.
+    Parameters
+    ----------
+    section
+        With the shown state of its domains in ``obs``.
+    state
+        The domains of a figure, or None where there are none.
+    path
+        File or folder to write.
+    column
+        Column of ``obs`` with the domains that are shown.
 
     Raises
     ------
     ParameterError
-        If a figure is asked for and every domain is hidden.
+        If there are no domains to draw or to write, or every one is hidden in a figure.
     OutputError
-        If the suffix is unknown or the path cannot be written.
+        If the suffix is unknown, the path cannot be written or a package is not installed.
     """
     path = Path(path)
-    if path.suffix.lower() in FIGURES:
+    if is_figure(path):
         from ..viz.figure import save_domains_figure
 
+        if state is None:
+            raise ParameterError("There are no domains to draw", "find domains first")
         state = shown_only(state)
         return save_domains_figure(section, state.codes, state.names, state.colors, path)
-    from ..io.write import write
+    from ..io.write import write, writer_of
 
-    return write(section, path)
+    # Other formats hold every column.
+    taken = column if "column" in writer_of(path).options else None
+    return write(section, path, column=taken)
 
 
 def shown_only(state: DomainState) -> DomainState:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from ..core.errors import ParameterError
 from ..core.params import FieldInfo, Params, describe
+from .fields import NoWheel
 from .guard import slot
 from .parts import Fold, narrow_combo
 
@@ -36,17 +37,6 @@ class _Number(QDoubleSpinBox):
         return self.locale().toString(value, "g", 10)
 
 
-class _NoWheel(QObject):
-    """Lets the page scroll instead of changing a value that the pointer happens to pass."""
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Swallow the wheel unless the field was clicked first."""
-        if event.type() == QEvent.Type.Wheel and not watched.hasFocus():
-            event.ignore()
-            return True
-        return False
-
-
 class ParamsForm(QWidget):
     """Fields of one parameter model, advanced ones folded; ``changed`` on every edit."""
 
@@ -58,7 +48,7 @@ class ParamsForm(QWidget):
         self.fields: dict[str, QWidget] = {}
         self.problem: str = ""
         self._infos = {info.name: info for info in describe(model)}
-        self._no_wheel = _NoWheel(self)
+        self._no_wheel = NoWheel(self)
         self._filling = False
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)

@@ -41,6 +41,8 @@ META = "stmask"
 SCHEMA = 1
 MAX_POINTS = 200_000
 """Above this many spots no Points layer is made: they draw too slowly."""
+_SQUARE = ("stereoseq", "visium_hd")
+"""Platforms whose spots are square bins, unless they are cells."""
 _ORDER = ("image", "domains", "gene", "spots")
 _SHOWN: weakref.WeakKeyDictionary[Layer, DomainState] = weakref.WeakKeyDictionary()
 """State that a layer shows, so that an edit redraws only what it has changed."""
@@ -140,6 +142,8 @@ def spots_layer(item: Item) -> LayerTuple | None:
         "border_width": 0.12 if small else 0.0,
         "antialiasing": 1 if small else 0,
     }
+    if section.platform in _SQUARE and section.lattice.kind == "square":
+        options["symbol"] = "square"
     if not small:
         options["face_color"] = "#3B6EA8"
     return to_rows_columns(section.coords), options, "points"
@@ -160,6 +164,7 @@ def _domains_options(item: Item, domains: DomainSet) -> dict[str, Any]:
         corner=raster.centre(0, 0),
         run_id=str(domains.record.get("finished", "")),
         key=domains.key,
+        column=domains.column,
     )
     return options | {
         "colormap": _colormap(domains.state),
@@ -369,6 +374,9 @@ def _paint_spots(viewer: ViewerModel, item: Item, state: DomainState) -> None:
 def _add(viewer: ViewerModel, item: Item, made: LayerTuple) -> Layer:
     """Add a layer above the section's lower layers and below its upper ones."""
     data, options, kind = made
+    if any(str(layer.units[-1]) == "micrometer" for layer in viewer.layers if our_meta(layer)):
+        # See `align_units`; said at once, because napari warns about a mixture.
+        options = {**options, "units": ("um", "um")}
     layer = getattr(viewer, f"add_{kind}")(data, **options)
     rank = _ORDER.index(our_meta(layer)["role"])
     place = len(viewer.layers) - 1

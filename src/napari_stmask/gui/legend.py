@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QItemSelectionModel, QModelIndex, Qt, Signal
@@ -11,12 +10,9 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QColorDialog,
     QComboBox,
-    QFileDialog,
     QFormLayout,
     QGridLayout,
     QHeaderView,
-    QMessageBox,
-    QPushButton,
     QTableView,
 )
 
@@ -24,8 +20,8 @@ from ..core.errors import ParameterError
 from ..core.provenance import as_command, as_python
 from ..models import params_of
 from . import layers
-from .background import Background
-from .export import FIGURES, export, snapshot
+from .export_button import ExportButton
+from .fields import make_button
 from .guard import Failure, slot
 from .legend_model import COLOR, COUNT, NAME, SHARE, SHOWN, LegendModel
 from .parts import MessageStrip, Page, SectionCombo, copy_text, narrow_combo, plain_label
@@ -37,9 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DomainsDock"]
 
-_EXPORTS = (
-    "Section with results (*.h5ad);;Table (*.csv);;Figure (*.png);;Figure (*.pdf);;Figure (*.svg)"
-)
 _STYLES = ("Tiles", "Outlines", "Spots", "Tiles and spots")
 _ROW = 26
 
@@ -51,9 +44,6 @@ class DomainsDock(Page):
         super().__init__()
         self.viewer = napari_viewer
         self.session = session_of(napari_viewer)
-        self._writer = Background(self)
-        self._writer.done.connect(self._on_written)
-        self._writer.failed.connect(self._on_not_written)
         self._shown: tuple[str | None, str | None] = (None, None)
         self._build()
         self.session.section_selected.connect(self.refresh)
@@ -87,16 +77,14 @@ class DomainsDock(Page):
         self.body.addWidget(self.scores)
         grid = QGridLayout()
         grid.setSpacing(6)
-        self.python = _button("Copy as Python", "Script that repeats the run.", self._on_python)
-        self.command = _button("Copy as command", "Command that repeats it.", self._on_command)
-        self.save = _button(
-            "Export…", "Write the section (.h5ad), a table (.csv) or a figure.", self._on_export
-        )
+        self.python = make_button("Copy as Python", "Script that repeats the run.", self._on_python)
+        self.command = make_button("Copy as command", "Command that repeats it.", self._on_command)
+        self.state = plain_label()
+        self.save = ExportButton(self.session, self.state, self.strip)
         grid.addWidget(self.python, 0, 0)
         grid.addWidget(self.command, 0, 1)
         grid.addWidget(self.save, 1, 0, 1, 2)
         self.body.addLayout(grid)
-        self.state = plain_label()
         self.body.addWidget(self.state)
         self.body.addStretch(1)
 
@@ -125,12 +113,14 @@ class DomainsDock(Page):
         self.body.addWidget(self.table)
         grid = QGridLayout()
         grid.setSpacing(6)
-        self.merge = _button("Merge", "Join the selected domains into the first.", self._on_merge)
-        self.solo = _button(
+        self.merge = make_button(
+            "Merge", "Join the selected domains into the first.", self._on_merge
+        )
+        self.solo = make_button(
             "Solo", "Show only the selected domains; again shows all.", self._on_solo
         )
-        self.undo = _button("Undo", "Take the last edit back.", self._on_undo)
-        self.redo = _button("Redo", "Make the edit again.", self._on_redo)
+        self.undo = make_button("Undo", "Take the last edit back.", self._on_undo)
+        self.redo = make_button("Redo", "Make the edit again.", self._on_redo)
         for i, button in enumerate((self.merge, self.solo, self.undo, self.redo)):
             button.setMinimumWidth(60)
             grid.addWidget(button, 0, i)
@@ -209,7 +199,7 @@ class DomainsDock(Page):
         recorded = domains is not None and "params" in domains.record
         self.python.setEnabled(recorded)
         self.command.setEnabled(recorded)
-        self.save.setEnabled(domains is not None and not self._writer.busy)
+        self.save.refresh()
 
     @slot
     def _on_result(self) -> None:
@@ -309,43 +299,6 @@ class DomainsDock(Page):
         copy_text(self._recipe(as_command))
         self.state.setText("The command is on the clipboard.")
 
-    @slot
-    def _on_export(self) -> None:
-        item = self.session.selected
-        start = f"{item.section.name}.h5ad" if item else ""
-        path, kind = QFileDialog.getSaveFileName(self, "Export", start, _EXPORTS)
-        if not path:
-            return
-        target = target_of(path, kind)
-        # The dialog has asked about the name as it was typed only.
-        if str(target) == path or not target.exists() or self._may_replace(target):
-            self.export_to(str(target))
-
-    def _may_replace(self, path: Path) -> bool:
-        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
-        text = f"{path.name} already exists. Replace it?"
-        return bool(QMessageBox.question(self, "Export", text, yes | no, no) == yes)
-
-    def export_to(self, path: str) -> None:
-        """Write the section or a figure to ``path`` in the background."""
-        item, domains = self.session.selected, self.session.selected_domains
-        if item is None or domains is None or self._writer.busy:
-            return
-        self.strip.clear()
-        self.state.setText(f"Writing {Path(path).name} …")
-        self._writer.start(export, snapshot(item.section), domains.state, path)
-        self._enable()
-
-    @slot
-    def _on_written(self, path: Path) -> None:
-        self.state.setText(f"Written: {path}")
-        self._enable()
-
-    @slot
-    def _on_not_written(self, failure: Failure) -> None:
-        self.show_failure(failure)
-        self._enable()
-
 
 class _Table(QTableView):
     """The legend's table: Return and F2 on a swatch ask for another colour."""
@@ -361,20 +314,3 @@ class _Table(QTableView):
             self.color_wanted.emit(index)
             return
         super().keyPressEvent(event)
-
-
-def target_of(path: str, kind: str) -> Path:
-    """The path with the suffix of the chosen filter ``kind``, which wins over a typed one."""
-    suffix, target = kind[kind.rfind("*") + 1 : -1], Path(path)
-    if not suffix or target.suffix.lower() == suffix:
-        return target
-    if target.suffix.lower() in (".h5ad", ".csv", *FIGURES):
-        return target.with_suffix(suffix)
-    return target.with_name(target.name + suffix)
-
-
-def _button(text: str, tip: str, receiver: Any) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    button.clicked.connect(receiver)
-    return button

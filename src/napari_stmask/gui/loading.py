@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +33,11 @@ _PLATFORMS = {
 }
 
 
-def load_path(path: str | Path, image: str | Path | None = None) -> Loaded:
-    """Read a file or folder, and make the index maps of what it holds."""
+def load_path(path: str | Path, options: Mapping[str, Any] | None = None) -> Loaded:
+    """Read a file or folder with options of `io.read.read`, and make the index maps."""
     from ..io.read import read
 
-    found = read(path, image=image)
+    found = read(path, **(options or {}))
     return _with_rasters(found if isinstance(found, list) else [found])
 
 
@@ -57,14 +57,6 @@ def load_adata(adata: AnnData) -> Loaded:
 
 def _with_rasters(sections: Iterable[Section]) -> Loaded:
     return [(section, rasterise(section.coords, section.lattice)) for section in sections]
-
-
-def add_image(section: Section, path: str | Path) -> Section:
-    """Put a histology image given separately on ``section``."""
-    from ..io.place import place_image
-
-    place_image(section, path)
-    return section
 
 
 def report(section: Section) -> list[tuple[str, str]]:

@@ -15,7 +15,7 @@ from ..core.errors import ParameterError
 from ..core.provenance import read_record, records
 from ..core.result import Result
 from ..core.section import Section
-from ..viz.palette import PALETTE, UNASSIGNED_COLOUR, stored_colors
+from ..viz.palette import PALETTE, stored_colors
 from ..viz.raster import SpotRaster, rasterise
 
 __all__ = ["TITLES", "DomainSet", "DomainState", "Item", "stored_keys"]
@@ -285,6 +285,8 @@ class Item:
         (row, column) shift in world units, so that several sections lie side by side.
     key
         Result that was selected last.
+    by_hand
+        Whether the image was put where it lies in the viewer, which no file says.
     """
 
     id: str
@@ -293,6 +295,7 @@ class Item:
     offset: tuple[float, float] = (0.0, 0.0)
     domains: dict[str, DomainSet] = field(default_factory=dict)
     key: str | None = None
+    by_hand: bool = False
     _raster: SpotRaster | None = None
 
     @property
@@ -302,6 +305,6 @@ class Item:
             self._raster = rasterise(self.section.coords, self.section.lattice)
         return self._raster
 
-    def use_raster(self, raster: SpotRaster) -> None:
-        """Take a map that a worker has made."""
+    def use_raster(self, raster: SpotRaster | None) -> None:
+        """Take a map that a worker has made; None makes one when it is asked for."""
         self._raster = raster

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import copy
+import weakref
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QLabel,
     QProgressBar,
-    QPushButton,
     QWidget,
 )
 from superqt import QElidingLabel
@@ -22,19 +22,23 @@ from ..core.errors import DataError
 from ..core.section import Section
 from . import layers, loading
 from .background import Background
+from .columns import ColumnsDialog
 from .drop_area import DropArea
+from .fields import make_button
+from .formats import SECTIONS, TABLES
 from .guard import Failure, slot
-from .model import Item
+from .image_tools import ImageTools
+from .opening import Attempt, Source, Table, look_at, source_of, try_to_read
 from .parts import MessageStrip, Page, SectionCombo, plain_label
+from .placing import check_unmoved
+from .reading import ReadingOptions
+from .reread import BESIDE, ask_about_results, put_in_place
 from .session import session_of
 
 if TYPE_CHECKING:
     import napari
 
 __all__ = ["OpenTissue"]
-
-_IMAGES = "Images (*.png *.jpg *.jpeg *.tif *.tiff *.btf *.svs);;All files (*)"
-_FILES = "Sections (*.h5ad *.h5);;All files (*)"
 
 
 class OpenTissue(Page):
@@ -44,14 +48,16 @@ class OpenTissue(Page):
         super().__init__()
         self.viewer = napari_viewer
         self.session = session_of(napari_viewer)
+        self._sources: weakref.WeakKeyDictionary[Section, Source] = weakref.WeakKeyDictionary()
+        self._unread: Attempt | None = None
+        self._replacing: tuple[str, frozenset[str]] | None = None
+        self._dialog: ColumnsDialog | None = None
+        self._asked: tuple[Table, Attempt | None, dict[str, Any]] | None = None
         self._reader = Background(self)
         self._reader.done.connect(self._on_loaded)
         self._reader.failed.connect(self.show_failure)
-        self._imager = Background(self)
-        self._imager.done.connect(self._on_image)
-        self._imager.failed.connect(self.show_failure)
         self._build()
-        self.session.section_selected.connect(self._refresh)
+        self.session.section_selected.connect(self._on_selected)
         self.session.section_changed.connect(self._refresh)
         self._refresh()
 
@@ -61,30 +67,37 @@ class OpenTissue(Page):
         self.body.addWidget(self.drop)
         grid = QGridLayout()
         grid.setSpacing(6)
-        self.folder = _button("Open folder…", "Open a Space Ranger output folder.", self._on_folder)
-        self.file = _button("Open file…", "Open an .h5ad file or a 10x .h5 matrix.", self._on_file)
-        self.example = _button(
+        self.folder = make_button(
+            "Open folder…",
+            "Open an output folder of Space Ranger, Xenium, MERSCOPE or CosMx, legacy ST, or a "
+            "Zarr folder of AnnData or SpatialData.",
+            self._on_folder,
+        )
+        self.file = make_button(
+            "Open file…",
+            "Open .h5ad, a 10x .h5 matrix, Stereo-seq .gef or .gem, ST counts or a table.",
+            self._on_file,
+        )
+        self.example = make_button(
             "Try the example", "Open a generated section; needs no download.", self.open_example
         )
-        self.layers = _button(
+        self.layers = make_button(
             "Use selected layers",
-            "Take the section of the selected layer, or a selected RGB image as its histology.",
+            "Take the section of the selected layer, a selected RGB image as its histology, or "
+            "the place to which its image was moved.",
             self.use_selected,
         )
-        self.image = _button(
-            "Add histology image…",
-            "Give the section a microscope image that lies in another file.",
-            self._on_image_button,
-        )
-        buttons = (self.folder, self.file, self.example, self.layers)
-        for i, button in enumerate(buttons):
+        for i, button in enumerate((self.folder, self.file, self.example, self.layers)):
             grid.addWidget(button, i // 2, i % 2)
-        grid.addWidget(self.image, 2, 0, 1, 2)
         self.body.addLayout(grid)
+        self.options = ReadingOptions()
+        self.options.again.connect(self._on_again)
+        self.options.columns_wanted.connect(self._on_columns)
+        self.body.addWidget(self.options.fold)
         self._build_report()
 
     def _build_report(self) -> None:
-        """What was read, and what is wrong with it."""
+        """What was read, what is wrong with it, and its image."""
         self.busy = QProgressBar()
         self.busy.setTextVisible(False)
         self.busy.setFixedHeight(6)
@@ -105,15 +118,21 @@ class OpenTissue(Page):
         self.body.addWidget(self.table)
         self.notes = plain_label()
         self.body.addWidget(self.notes)
-        self.next = _button(
+        self.images = ImageTools(self.session)
+        self.images.busy.connect(self._on_image_job)
+        self.images.failed.connect(self.show_failure)
+        self.images.saved.connect(self._tell)
+        self.body.addWidget(self.images)
+        self.next = make_button(
             "Find domains  \u2192", "Open the dock that finds tissue domains.", self._on_next
         )
         self.body.addWidget(self.next)
         self.body.addStretch(1)
 
+    @slot
     def open_path(self, path: str) -> None:
-        """Read a file or folder in the background and show it."""
-        self._start(f"Reading {Path(path).name} …", loading.load_path, path)
+        """Read a file or folder in the background, with options changed for it, and show it."""
+        self._read(path, self.options.touched())
 
     @slot
     def open_example(self) -> None:
@@ -122,12 +141,18 @@ class OpenTissue(Page):
 
     @slot
     def use_selected(self) -> None:
-        """Take the section, or the histology, from the layers selected in napari."""
+        """Take the section, the histology or its place from the layers selected in napari."""
+        self.strip.clear()
         chosen = list(self.viewer.layers.selection)
         for layer in chosen:
-            section_id = layers.our_meta(layer).get("section_id")
-            if section_id in self.session.items:
-                self.session.select(section_id)
+            meta = layers.our_meta(layer)
+            item = self.session.items.get(meta.get("section_id", ""))
+            if item is not None:
+                self.session.select(item.id)
+                if meta.get("role") == "image" and self.images.take_place(layer, item):
+                    self._tell("The image now lies where its layer was moved to.")
+                elif meta.get("role") == "spots":
+                    check_unmoved(layer, item)
                 return
             adata = loading.adata_of(layer)
             if adata is not None:
@@ -135,8 +160,7 @@ class OpenTissue(Page):
                 return
         item = self.session.selected
         if chosen and item is not None:
-            item.section.image = loading.layer_to_histology(chosen[0], item.section, item.offset)
-            self._image_changed(item)
+            self.images.take_image(chosen[0], item)
             return
         raise DataError(
             "The selected layers hold no section",
@@ -149,6 +173,10 @@ class OpenTissue(Page):
         self._set_busy("")
         self.strip.show_failure(failure)
 
+    def _read(self, path: str, wishes: Mapping[str, Any], replacing: Any = None) -> None:
+        self._replacing = replacing
+        self._start(f"Reading {Path(path).name} …", try_to_read, path, dict(wishes))
+
     def _start(self, text: str, function: Any, *args: Any) -> None:
         self.strip.clear()
         self._set_busy(text)
@@ -159,47 +187,149 @@ class OpenTissue(Page):
         self.busy.setRange(0, 2)
         self.busy.setValue(1)
         self.busy.setVisible(bool(text))
+        self._tell(text)
+        for widget in (self.folder, self.file, self.example, self.layers, self.drop, self.options):
+            widget.setEnabled(not text)
+        self.images.set_idle(not text)
+
+    @slot
+    def _tell(self, text: str) -> None:
         self.state.setText(text)
         self.state.setVisible(bool(text))
-        for button in (self.folder, self.file, self.example, self.layers, self.drop):
-            button.setEnabled(not text)
-        # A second image would make the answer about the first void.
-        self.image.setEnabled(not text and self.session.selected is not None)
 
     @slot
-    def _on_loaded(self, loaded: loading.Loaded) -> None:
-        self._set_busy("")
-        for section, raster in loaded:
-            self.session.add(section, raster=raster)
-        self.viewer.reset_view()
-        self._refresh()
+    def _on_image_job(self, text: str) -> None:
+        if text:
+            self.strip.clear()
+        self._set_busy(text)
 
     @slot
-    def _on_image(self, found: tuple[Section, Section]) -> None:
-        section, read = found
+    def _on_loaded(self, found: loading.Loaded | Attempt) -> None:
         self._set_busy("")
-        section.image, section.notes = read.image, read.notes
-        for item in self.session.items.values():
-            if item.section is section:
-                self._image_changed(item)
+        loaded = found.loaded if isinstance(found, Attempt) else found
+        if isinstance(found, Attempt):
+            if found.failure is not None:
+                self._on_unread(found)
                 return
+            for section, _ in loaded:
+                self._sources[section] = found.source
+        self._unread = None
+        if self._replacing is not None:
+            put_in_place(self.session, loaded, *self._replacing)
+        else:
+            for section, raster in loaded:
+                self.session.add(section, raster=raster)
+            self.viewer.reset_view()
+        self._replacing = None
+        self._refresh()
+        self._show_options()
+        if isinstance(found, Attempt) and found.left_out:
+            names = ", ".join(found.left_out)
+            self.strip.show_warning(
+                f"Not used: {names}. It means nothing for {found.source.title}."
+            )
 
-    def _image_changed(self, item: Item) -> None:
-        old = layers.find_layer(self.viewer, item.id, "image")
-        if old is not None:
-            self.viewer.layers.remove(old)
-        self.session.show(item)
-        self.session.section_changed.emit(item.id)
+    def _on_unread(self, attempt: Attempt) -> None:
+        """Show why; ask what the columns mean where that is what is missing."""
+        assert attempt.failure is not None
+        self._unread = attempt
+        self._show_options()
+        if attempt.table is None:
+            self.strip.show_failure(attempt.failure)
+        else:
+            self._ask_columns(attempt.table, attempt)
+
+    @slot
+    def _on_selected(self) -> None:
+        self._unread = None
+        self._refresh()
+        self._show_options()
+
+    def _show_options(self) -> None:
+        """Options of what could not be read last, else of the selected section."""
+        if self._unread is not None:
+            self.options.show_source(self._unread.source, self._unread.wishes, failed=True)
+            return
+        item = self.session.selected
+        source = self._source_of(item.section) if item is not None else None
+        self.options.show_source(source, item.section.reading if item and source else {})
+
+    def _source_of(self, section: Section) -> Source | None:
+        if section not in self._sources and section.source and Path(section.source).exists():
+            table = bool(section.reading.get("columns") or section.reading.get("spots"))
+            self._sources[section] = source_of(section.source, table=table)
+        return self._sources.get(section)
+
+    @slot
+    def _on_again(self) -> None:
+        self._again(self.options.values())
+
+    def _again(self, wishes: dict[str, Any]) -> None:
+        """Read what the options are about with these wishes, in the place of what is there."""
+        if self._unread is not None:
+            self._read(self._unread.source.path, wishes, self._replacing)
+            return
+        item = self.session.selected
+        source = self._source_of(item.section) if item is not None else None
+        if item is None or source is None:
+            return
+        answer = ask_about_results(self, item)
+        if answer is None:
+            return
+        kept = {k: v for k, v in item.section.reading.items() if k in ("image", "alignment")}
+        replacing = None if answer == BESIDE else (item.id, frozenset(item.domains))
+        self._read(source.path, wishes | kept, replacing)
+
+    @slot
+    def _on_columns(self) -> None:
+        """Ask what the columns of the shown table mean, or of one that is chosen now."""
+        shown = self.options.source
+        if shown is not None and "columns" in shown.follows:
+            self._ask_columns(look_at(shown.path), self._unread)
+            return
+        path, _ = QFileDialog.getOpenFileName(self, "Open a table", "", TABLES)
+        if path:
+            self._replacing = None
+            self._ask_columns(look_at(path), Attempt(source_of(path), {}))
+
+    def _ask_columns(self, table: Table, attempt: Attempt | None) -> None:
+        """Show the dialog; ``attempt`` is what to try again, None the selected section."""
+        said = dict(attempt.wishes if attempt is not None else self.options.values())
+        self._asked = (table, attempt, said)
+        self._dialog = ColumnsDialog(table, self, said.get("columns"), said.get("spots"))
+        self._dialog.accepted.connect(self._on_columns_said)
+        self._dialog.rejected.connect(self._on_columns_kept_back)
+        self._dialog.open()
+
+    @slot
+    def _on_columns_said(self) -> None:
+        if self._asked is None or self._dialog is None:
+            return
+        table, attempt, said = self._asked
+        columns, spots = self._dialog.chosen()
+        wishes = {key: value for key, value in said.items() if key != "spots"}
+        wishes |= {"columns": columns} | ({"spots": spots} if spots is not None else {})
+        if attempt is not None:
+            self._read(table.path, wishes, self._replacing)
+            return
+        self.options.set_columns(columns, spots)
+        self._again(wishes)
+
+    @slot
+    def _on_columns_kept_back(self) -> None:
+        attempt = self._asked[1] if self._asked is not None else None
+        if attempt is not None and attempt.failure is not None:
+            self.strip.show_failure(attempt.failure)
 
     @slot
     def _refresh(self) -> None:
         item = self.session.selected
         known = item is not None
-        self.busy.setVisible(self._reader.busy)
+        self.busy.setVisible(self._reader.busy or self.images.working)
         self.state.setVisible(bool(self.state.text()))
-        for widget in (self.combo, self.table, self.next):
+        for widget in (self.combo, self.table, self.next, self.images):
             widget.setVisible(known)
-        self.image.setEnabled(known and not self._imager.busy)
+        self.images.set_idle(not self._reader.busy)
         while self.rows.rowCount():
             self.rows.removeRow(0)
         self.alignment.clear()
@@ -222,46 +352,18 @@ class OpenTissue(Page):
 
     @slot
     def _on_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Open a Space Ranger folder")
+        path = QFileDialog.getExistingDirectory(self, "Open a section's folder")
         if path:
             self.open_path(path)
 
     @slot
     def _on_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open a section", "", _FILES)
+        path, _ = QFileDialog.getOpenFileName(self, "Open a section", "", SECTIONS)
         if path:
             self.open_path(path)
-
-    @slot
-    def _on_image_button(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Add a histology image", "", _IMAGES)
-        if path:
-            self.add_image(path)
-
-    def add_image(self, path: str) -> None:
-        """Open an image in the background and put it under the selected section."""
-        item = self.session.selected
-        if item is not None:
-            self.strip.clear()
-            self._set_busy(f"Opening {Path(path).name} …")
-            self._imager.start(_read_image, item.section, path)
 
     @slot
     def _on_next(self) -> None:
         from .commands import open_dock
 
         open_dock(self.viewer, "Find domains")
-
-
-def _read_image(section: Section, path: str) -> tuple[Section, Section]:
-    """The section, and a copy of it with the image: the worker leaves the section alone."""
-    read = copy.copy(section)
-    read.notes = list(section.notes)
-    return section, loading.add_image(read, path)
-
-
-def _button(text: str, tip: str, receiver: Any) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    button.clicked.connect(receiver)
-    return button

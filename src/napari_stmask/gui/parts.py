@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 PLUGIN = "napari-stmask"
+_UNLIMITED = (1 << 24) - 1
+"""Qt's largest height of a widget."""
 
 
 def plain_label(text: str = "") -> QLabel:
@@ -112,12 +114,14 @@ class Fold(QCollapsible):
         """Unfold; shown first, because only what is shown knows its height."""
         self.content().show()
         super().expand(animate)
+        if not animate:
+            self._on_unfolded()
 
     @slot
     def _on_unfolded(self) -> None:
-        # Fields may have grown since the height was asked for.
+        # What is unfolded may grow later: a text gets longer, a button appears.
         if self.isExpanded():
-            self.content().setMaximumHeight(self.content().sizeHint().height() + 10)
+            self.content().setMaximumHeight(_UNLIMITED)
 
     @slot
     def _on_toggled(self) -> None:

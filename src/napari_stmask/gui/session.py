@@ -6,15 +6,16 @@ import uuid
 import weakref
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from psygnal import Signal
 
+from ..core.errors import ParameterError
 from ..core.provenance import records
 from ..core.result import Result
 from ..core.section import Section
 from ..viz.raster import SpotRaster
 from . import layers
 from .model import DomainSet, DomainState, Item, stored_keys
+from .placing import box, shift
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -78,6 +79,7 @@ class Session:
         self.selected_id: str | None = None
         self.selected_key: str | None = None
         self._runner: Runner | None = None
+        self._kept: str | None = None
         self._dropped: weakref.WeakValueDictionary[str, Item] = weakref.WeakValueDictionary()
         viewer.layers.events.inserted.connect(self._on_layer_inserted)
         viewer.layers.events.removed.connect(self._on_layer_removed)
@@ -146,6 +148,42 @@ class Session:
         self._revive(item)
         if self.viewer is not None:
             layers.show_section(self.viewer, item)
+
+    def replace(self, section_id: str, section: Section, raster: SpotRaster | None = None) -> Item:
+        """Put another reading in the place of a section, whose results leave with it.
+
+        Raises
+        ------
+        ParameterError
+            If a run on the section waits or goes on.
+        """
+        item = self.items[section_id]
+        if self.is_running(section_id):
+            raise ParameterError(
+                f"A run on '{item.label}' waits or goes on", "wait for it, or cancel it first"
+            )
+        item.section, item.key, item.by_hand = section, None, False
+        item.domains.clear()
+        item.use_raster(raster)
+        self._load_stored(item)
+        self.rebuild(item)
+        return item
+
+    def rebuild(self, item: Item) -> None:
+        """Make all layers of a section anew, and tell every dock that it is another one."""
+        if self.viewer is not None:
+            old = [x for x in self.viewer.layers if layers.our_meta(x).get("section_id") == item.id]
+            # The section must not leave with its last layer.
+            self._kept = item.id
+            try:
+                for layer in old:
+                    self.viewer.layers.remove(layer)
+            finally:
+                self._kept = None
+            self.show(item)
+        self.section_changed.emit(item.id)
+        self.section_selected.emit(self.selected_id or "")
+        self.select(item.id)
 
     def select(self, section_id: str, key: str | None = None) -> None:
         """Make a section, and one of its results, the one that the docks are about.
@@ -258,7 +296,7 @@ class Session:
         if not meta.pop("parked", False):
             return
         # A reader knows nothing of the sections that are already there.
-        layer.translate = [t + o for t, o in zip(layer.translate, item.offset, strict=True)]
+        shift(layer, item.offset)
         layers.adopt(viewer, item, layer)
         if (inserted or any(item.offset)) and not layers.in_view(viewer, layer):
             viewer.reset_view()
@@ -266,7 +304,9 @@ class Session:
     def _on_layer_removed(self, event: Any) -> None:
         section_id = layers.our_meta(event.value).get("section_id")
         viewer = self.viewer
-        if viewer is None or section_id not in self.items or self._pending(section_id):
+        if viewer is None or section_id not in self.items or section_id == self._kept:
+            return
+        if self.is_running(section_id):
             return
         if any(layers.our_meta(x).get("section_id") == section_id for x in viewer.layers):
             return
@@ -281,7 +321,7 @@ class Session:
             self.section_selected.emit("")
             self.domains_selected.emit("", "")
 
-    def _pending(self, section_id: str) -> bool:
+    def is_running(self, section_id: str) -> bool:
         """Whether a run of that section waits or goes on."""
         if self._runner is None:
             return False
@@ -332,25 +372,13 @@ class Session:
         """Right of the sections that are there, with a gap of a tenth, tops in line."""
         if not self.items:
             return 0.0, 0.0
-        top, left, _, right = _box(section)
+        top, left, _, right = box(section)
         widest, line, edge = right - left, float("inf"), float("-inf")
         for item in self.items.values():
-            high, near, _, far = _box(item.section)
+            high, near, _, far = box(item.section)
             widest = max(widest, far - near)
             line, edge = min(line, item.offset[0] + high), max(edge, item.offset[1] + far)
         return line - top, edge + 0.1 * widest - left
-
-
-def _box(section: Section) -> tuple[float, float, float, float]:
-    """Top, left, bottom and right of spots and image in world units, before any offset."""
-    unit, reach = section.um_per_px or 1.0, section.lattice.reach
-    low, high = section.coords.min(axis=0) - reach, section.coords.max(axis=0) + reach
-    left, top, right, bottom = (float(v) for v in (*low, *high))
-    if section.image is not None:
-        corners = section.image.corners()
-        left, top = np.minimum((left, top), corners.min(axis=0))
-        right, bottom = np.maximum((right, bottom), corners.max(axis=0))
-    return top * unit, left * unit, bottom * unit, right * unit
 
 
 def _tell(text: str) -> None:

@@ -22,6 +22,8 @@ __all__ = ["GENE_EXPRESSION", "TenxMatrix", "read_h5"]
 GENE_EXPRESSION = "Gene Expression"
 MAX_NONZEROS = 4_000_000_000
 """Most non-zero entries that a matrix may declare."""
+_PIECE = 1 << 24
+"""Entries that are read at a time."""
 _AGAIN = "the file is damaged; copy or download it again"
 _FACTS = ("library_ids", "chemistry_description", "software_version")
 _H5 = "a 10x feature-barcode matrix"
@@ -75,8 +77,8 @@ def read_h5(path: Path) -> TenxMatrix:
             types = _text(features, "feature_type", path, n_features)
         barcodes = _text(group, "barcodes", path, n_barcodes)
         indptr = _vector(group, "indptr", path, "iu", n_barcodes + 1)
-        indices = _vector(group, "indices", path, "iu")
-        data = _vector(group, "data", path, "iufb", indices.size)
+        indices = _dataset(group, "indices", path, "iu")
+        data = _dataset(group, "data", path, "iufb", indices.shape[0])
         counts = _assemble(data, indices, indptr, (n_barcodes, n_features), path)
         attrs = {key: _attr_text(file.attrs[key]) for key in _FACTS if key in file.attrs}
     library = attrs.get("library_ids") or None
@@ -104,6 +106,13 @@ def _matrix_group(file: h5py.File, path: Path) -> h5py.Group:
 def _vector(
     group: h5py.Group, name: str, path: Path, kinds: str, size: int | None = None
 ) -> NDArray[Any]:
+    """All values of `_dataset`."""
+    return np.asarray(_dataset(group, name, path, kinds, size)[()])
+
+
+def _dataset(
+    group: h5py.Group, name: str, path: Path, kinds: str, size: int | None = None
+) -> h5py.Dataset:
     """A one-dimensional dataset, with its type (numpy kinds) and length checked."""
     item = group.get(name)
     if item is None or not hasattr(item, "shape") or item.shape is None or len(item.shape) != 1:
@@ -121,7 +130,7 @@ def _vector(
         raise FileFormatError(
             f"{path}: '{group.name}/{name}' has type {item.dtype}, expected numbers", _AGAIN
         )
-    return np.asarray(item[()])
+    return item
 
 
 def _text(group: h5py.Group, name: str, path: Path, size: int) -> NDArray[np.object_]:
@@ -135,24 +144,35 @@ def _attr_text(value: Any) -> str:
 
 
 def _assemble(
-    data: NDArray[Any],
-    indices: NDArray[Any],
+    data: h5py.Dataset,
+    indices: h5py.Dataset,
     indptr: NDArray[Any],
     shape: tuple[int, int],
     path: Path,
 ) -> sp.csr_matrix:
-    """CSR of barcodes x features from columns stored one after the other."""
+    """CSR of barcodes x features from columns stored one after the other.
+
+    Read in pieces into the types that are kept: the file's own take twice the memory.
+    """
     import scipy.sparse as sp
 
+    size = int(indices.shape[0])
     # Unsigned pointers would hide a decrease in their difference.
     indptr = indptr.astype(np.int64)
-    if indptr[0] != 0 or indptr[-1] != indices.size or (np.diff(indptr) < 0).any():
-        raise FileFormatError(f"{path}: 'indptr' does not fit {indices.size} entries", _AGAIN)
-    if indices.size and (int(indices.min()) < 0 or int(indices.max()) >= shape[1]):
-        raise FileFormatError(f"{path}: 'indices' points outside the {shape[1]} features", _AGAIN)
-    narrow = np.int32 if max(indices.size, *shape) < 2**31 else np.int64
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = data.astype(np.float32)
-    counts = sp.csr_matrix((values, indices.astype(narrow), indptr.astype(narrow)), shape=shape)
+    if indptr[0] != 0 or indptr[-1] != size or (np.diff(indptr) < 0).any():
+        raise FileFormatError(f"{path}: 'indptr' does not fit {size} entries", _AGAIN)
+    narrow = np.int32 if max(size, *shape) < 2**31 else np.int64
+    columns, values = np.empty(size, dtype=narrow), np.empty(size, dtype=np.float32)
+    for start in range(0, size, _PIECE):
+        piece = slice(start, start + _PIECE)
+        part = indices[piece]
+        if int(part.min()) < 0 or int(part.max()) >= shape[1]:
+            raise FileFormatError(
+                f"{path}: 'indices' points outside the {shape[1]} features", _AGAIN
+            )
+        columns[piece] = part
+        with np.errstate(over="ignore", invalid="ignore"):
+            values[piece] = data[piece]
+    counts = sp.csr_matrix((values, columns, indptr.astype(narrow)), shape=shape)
     counts.sum_duplicates()
     return counts

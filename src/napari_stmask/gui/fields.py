@@ -1,0 +1,78 @@
+"""Small inputs that several docks and dialogs share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Signal
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
+
+from .guard import slot
+
+__all__ = ["NoWheel", "PathField", "make_button"]
+
+
+class NoWheel(QObject):
+    """Lets the page scroll instead of changing a value that the pointer happens to pass."""
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Swallow the wheel unless the field was clicked first."""
+        if event.type() == QEvent.Type.Wheel and not watched.hasFocus():
+            event.ignore()
+            return True
+        return False
+
+
+class PathField(QWidget):
+    """A path that can be typed, pasted or chosen; ``changed`` when it is another one."""
+
+    changed = Signal()
+
+    def __init__(self, title: str, filters: str, tip: str) -> None:
+        super().__init__()
+        self._title, self._filters = title, filters
+        self.tip = tip
+        self.line = QLineEdit()
+        self.line.setPlaceholderText("none")
+        self.line.setAccessibleName(title)
+        self.line.setClearButtonEnabled(True)
+        self.line.textChanged.connect(self._on_text)
+        self.browse = QPushButton("…")
+        self.browse.setFixedWidth(30)
+        self.browse.setAutoDefault(False)
+        self.browse.setAccessibleName(f"Choose: {title}")
+        self.browse.clicked.connect(self._on_browse)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.line, 1)
+        layout.addWidget(self.browse)
+        self.setToolTip(tip)
+        self.setFocusProxy(self.line)
+
+    def value(self) -> str | None:
+        """The path, or None."""
+        return self.line.text().strip() or None
+
+    def set_value(self, path: Any) -> None:
+        """Show a path; says nothing."""
+        with QSignalBlocker(self.line):
+            self.line.setText(str(path) if path else "")
+
+    @slot
+    def _on_text(self) -> None:
+        self.changed.emit()
+
+    @slot
+    def _on_browse(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, self._title, self.value() or "", self._filters)
+        if path:
+            self.line.setText(path)
+
+
+def make_button(text: str, tip: str, receiver: Any) -> QPushButton:
+    """A button with its explanation."""
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    button.clicked.connect(receiver)
+    return button
