@@ -76,6 +76,20 @@ def test_behind_the_origin_there_is_nothing_to_show() -> None:
     image = Histology([picture()], transform=np.array([[1.0, 0, 100], [0, 1, 100], [0, 0, 1]]))
     with pytest.raises(DataError, match="negative coordinates"):
         image.level_for(50)
+    pixels, scale, origin = image.picture(100)
+    np.testing.assert_array_equal(pixels, picture())
+    assert (scale, origin) == (1.0, (-100.0, -100.0))
+
+
+def test_a_picture_shows_all_of_a_turned_image() -> None:
+    image = Histology([picture()], transform=TURN)
+    pixels, scale, origin = image.picture(500)
+    np.testing.assert_allclose(origin, image.corners().min(axis=0))
+    assert pixels.shape[:2] == (60, 40)
+    assert scale == pytest.approx(0.5)
+    assert (pixels != 255).all(axis=2).mean() > 0.95
+    plain = Histology([picture()], scale=2.0)
+    assert plain.picture(500)[1:] == (2.0, (0.0, 0.0))
 
 
 def test_swapping_axes_twice_changes_nothing() -> None:

@@ -264,3 +264,19 @@ def test_hostile_stores(done: Section, tmp_path: Path) -> None:
     meta.write_text(json.dumps(content))
     with pytest.raises(StmaskError, match="claims"):
         read(path)
+
+
+def test_an_image_at_negative_coordinates_does_not_hinder_saving(
+    done: Section, tmp_path: Path
+) -> None:
+    assert done.image is not None
+    shifted = np.array([[1.0, 0, 2000], [0, 1, 2000], [0, 0, 1]])
+    done.adata.obsm["spatial"] = done.coords - 2000
+    done.image = done.image.placed(transform=shifted)
+    found = read(write(done, tmp_path / "a.h5ad"))
+    assert isinstance(found, Section)
+    assert found.image is None
+    kept = read(write(done, tmp_path / "a.zarr"))
+    assert isinstance(kept, Section)
+    assert kept.image is not None
+    assert kept.image.contains(kept.coords).all()

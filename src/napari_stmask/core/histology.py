@@ -131,15 +131,33 @@ class Histology:
         image, ratio = self._small(max_side)
         if self.upright:
             return image, self.scale * ratio
-        return self._resampled(image, ratio, max_side)
+        return self._resampled(image, ratio, max_side, np.zeros(2))
+
+    def picture(self, max_side: int) -> tuple[NDArray[np.uint8], float, tuple[float, float]]:
+        """`level_for` of the whole image, wherever it lies.
+
+        Returns
+        -------
+        image
+            (rows, columns, 3) uint8.
+        scale
+            Its pixels per coordinate unit.
+        origin
+            (x, y) of the outer corner of its first pixel.
+        """
+        if self.upright:
+            return *self.level_for(max_side), (0.0, 0.0)
+        low = self.corners().min(axis=0)
+        pixels, scale = self._resampled(*self._small(max_side), max_side, low)
+        return pixels, scale, (float(low[0]), float(low[1]))
 
     def _resampled(
-        self, image: NDArray[np.uint8], ratio: float, max_side: int
+        self, image: NDArray[np.uint8], ratio: float, max_side: int, low: NDArray[np.float64]
     ) -> tuple[NDArray[np.uint8], float]:
-        """``image`` (``ratio`` = its pixels per finest pixel) in the section's frame."""
+        """``image`` (``ratio`` = its pixels per finest pixel) upright, from ``low``."""
         from scipy.ndimage import affine_transform
 
-        width, height = self.corners().max(axis=0)
+        width, height = self.corners().max(axis=0) - low
         if min(width, height) <= 0:
             raise DataError(
                 f"The histology image {self.name} lies at negative coordinates only",
@@ -153,7 +171,7 @@ class Histology:
             np.linalg.inv(half)
             @ np.diag([ratio, ratio, 1.0])
             @ self.matrix
-            @ np.diag([1 / scale, 1 / scale, 1.0])
+            @ np.array([[1 / scale, 0.0, low[0]], [0.0, 1 / scale, low[1]], [0.0, 0.0, 1.0]])
             @ half
         )
         turned = swap_axes(matrix)

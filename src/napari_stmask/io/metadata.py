@@ -36,7 +36,8 @@ def with_metadata(section: Section) -> AnnData:
 def with_image(section: Section) -> AnnData:
     """`with_metadata`, and a small copy of the histology where ``uns`` holds none yet."""
     adata = with_metadata(section)
-    if section.image is not None:
+    # scanpy's images begin at coordinate 0; one that ends before has no place there.
+    if section.image is not None and section.image.corners().max(axis=0).min() > 0:
         adata.uns["spatial"] = _with_image(section, adata.uns.get("spatial"))
     return adata
 

@@ -95,10 +95,12 @@ def draw_domains(
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0.02, 0.02, 0.72, 0.96))
     if section.image is not None:
-        pixels, scale = section.image.level_for(_MAX_SIDE)
+        pixels, scale, (x, y) = section.image.picture(_MAX_SIDE)
         rows, columns = pixels.shape[:2]
         axes.imshow(
-            pixels, extent=(0, columns / scale, rows / scale, 0), interpolation="antialiased"
+            pixels,
+            extent=(x, x + columns / scale, y + rows / scale, y),
+            interpolation="antialiased",
         )
     rows, columns = raster.index.shape
     x, y = raster.origin
