@@ -54,6 +54,28 @@ def test_info(call, source) -> None:
     assert "120 spots x 80 genes" in call("info", source)[1]
 
 
+def test_a_file_with_more_spots_is_not_run_over(call, tmp_path) -> None:
+    section, _ = banded(10, 12, 80)
+    section.adata.obs["in_tissue"] = np.arange(120) % 2
+    path = stm.write(section, tmp_path / "raw.h5ad")
+    before = path.read_bytes()
+    for command in (("run", "spamask", path, *FAST, "--out", path), ("convert", path, path)):
+        code, out, err = call(*command)
+        assert (code, out) == (2, "")
+        # Said before the work, in one line.
+        assert err.startswith("napari-stmask: ")
+        assert err.count("\n") == 1
+        assert "holds 120 spots, of which the section has 60" in err
+    assert path.read_bytes() == before
+
+
+def test_libraries_keep_quiet(source, tmp_path) -> None:
+    for name in ("a.anndata.zarr", "a.zarr"):
+        command = [sys.executable, "-m", "napari_stmask.cli", "convert", source, tmp_path / name]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stderr == ""
+
+
 def test_run_then_score(call, source, tmp_path) -> None:
     target = tmp_path / "o.h5ad"
     code, out, err = call("run", "spamask", source, *FAST, "--denoise", "--out", target, "--json")

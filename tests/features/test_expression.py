@@ -132,3 +132,15 @@ def test_60000_genes_by_20000_spots_within_2_gb() -> None:
         [sys.executable, "-c", textwrap.dedent(MEMORY)], capture_output=True, text=True, check=True
     )
     assert int(done.stdout) < 2e9, f"peak {int(done.stdout) / 1e9:.2f} GB"
+
+
+def test_genes_of_small_bins_share_their_means() -> None:
+    """Few molecules, so that thousands of genes have the same mean: scanpy's own span fails."""
+    rng = np.random.default_rng(0)
+    counts = sp.csr_matrix(rng.poisson(0.02, (200, 4000)).astype(np.float32))
+    counts[:100, :20] = 3
+    genes = select_genes(counts.tocsr(), n_top=300, min_cells=1, min_counts=1)
+    assert len(genes) == 300
+    same = sp.csr_matrix(np.tile(np.eye(50, 200, dtype=np.float32), (1, 3)))
+    with pytest.raises(DataError, match="too many of them are counted equally often"):
+        select_genes(same, n_top=20, min_cells=1, min_counts=1)

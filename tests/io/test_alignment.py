@@ -127,7 +127,7 @@ def test_an_image_registered_to_a_stereoseq_file(
     section: Section, slide: Path, tmp_path: Path
 ) -> None:
     section.adata.uns["stereoseq"] = {"offset": np.array([9600, 12600])}
-    section.adata.obsm["spatial"] = section.coords + [9600, 12600]
+    section.adata.obsm["spatial"] = section.coords + np.array([9600, 12600])
     found = Section(section.adata, name="chip", platform="stereoseq", um_per_px=0.5)
     place_image(found, slide)
     assert found.image is not None

@@ -189,6 +189,17 @@ def test_cells(tmp_path: Path) -> None:
     assert found.notes == []
 
 
+def test_outlines_of_early_versions(tmp_path: Path) -> None:
+    """In one byte per offset, where 127 stands for no corner."""
+    path = write_cells(tmp_path / "c.gef", records())
+    wanted = one(path).adata.obsm[POLYGONS]
+    with h5py.File(path, "r+") as file:
+        border = np.minimum(file["cellBin/cellBorder"][:], 127).astype(np.int8)
+        del file["cellBin/cellBorder"]
+        file["cellBin/cellBorder"] = border
+    np.testing.assert_array_equal(one(path).adata.obsm[POLYGONS], wanted)
+
+
 def test_cells_survive_h5ad(tmp_path: Path) -> None:
     found = one(write_cells(tmp_path / "c.gef", records()))
     again = one(write(found, tmp_path / "c.h5ad"))

@@ -354,3 +354,39 @@ def test_mask_as_png(tmp_path: Path, bits: bool) -> None:
     path = write_gem(tmp_path / "a.gem", table, HEADER)
     kept = table[table.x.between(20, 129) & table.y.between(60, 199)]
     same(dense(one(path, bin=50, mask=tmp_path / "m.png")), expected(kept, 50, OFFSET))
+
+
+def test_mark_quotes_and_packed_files_in_a_row(tmp_path: Path) -> None:
+    """What Notepad, R and ``cat a.gz b.gz`` leave."""
+    table = records().drop(columns="CellID")
+    wanted = expected(table, 50, OFFSET)
+    text = HEADER + table.to_csv(sep="\t", index=False)
+    (tmp_path / "mark.gem").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    quoted = HEADER + table.to_csv(sep="\t", index=False, quoting=2)
+    (tmp_path / "quotes.gem").write_text(quoted)
+    first, rest = HEADER.encode(), text.removeprefix(HEADER).encode()
+    pieces = (first, rest[:40], rest[40:])
+    (tmp_path / "row.gem.gz").write_bytes(b"".join(map(gzip.compress, pieces)))
+    for name in ("mark.gem", "quotes.gem", "row.gem.gz"):
+        assert recognise(tmp_path / name) == "gem"
+        same(dense(one(tmp_path / name)), wanted)
+
+
+def test_a_plain_name_of_the_counts_needs_the_name_of_the_format(tmp_path: Path) -> None:
+    table = records().drop(columns="CellID").rename(columns={"MIDCount": "values"})
+    assert recognise(write_gem(tmp_path / "a.gem", table)) == "gem"
+    assert recognise(write_gem(tmp_path / "a.tsv", table)) is None
+    table = table.rename(columns={"values": "MIDCount"})
+    same(dense(one(tmp_path / "a.gem")), expected(table, 50))
+
+
+def test_images_of_another_chip_are_not_taken(tmp_path: Path) -> None:
+    header = HEADER.replace("SS2_D1", "SS200000135TL_D1")
+    path = write_gem(tmp_path / "a.gem", records().drop(columns="CellID"), header)
+    tifffile.imwrite(tmp_path / "HE_SS200000999TL_A2_regist.tif", np.zeros((300, 300), np.uint8))
+    tifffile.imwrite(tmp_path / "SS200000999TL_A2_tissue_cut.tif", tissue_image())
+    found = one(path)
+    assert found.image is None
+    assert not any("tissue" in note for note in found.notes)
+    tifffile.imwrite(tmp_path / "HE_regist.tif", np.zeros((300, 300), np.uint8))
+    assert one(path).image is not None

@@ -171,3 +171,28 @@ def test_repeated_genes(section: Section, tmp_path: Path) -> None:
     found = one(save(section.adata, tmp_path))
     assert list(found.adata.var_names[:2]) == ["G0", "G0-1"]
     assert "made unique" in found.notes[0]
+
+
+def test_a_guessed_array_says_so(tmp_path: Path) -> None:
+    y, x = np.divmod(np.arange(100), 10)
+    adata = AnnData(np.ones((100, 3), dtype=np.float32))
+    adata.obsm["spatial"] = np.column_stack([x, y]).astype(float)
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    found = read(tmp_path / "a.h5ad")
+    assert (found.platform, found.um_per_px) == ("st", 200.0)
+    assert any("were taken for those of legacy ST" in note for note in found.notes)
+    adata.uns["spatial_units"] = "1 unit = 200 um"
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    assert read(tmp_path / "a.h5ad").notes == []
+
+
+def test_names_of_visium_hd_bins(tmp_path: Path) -> None:
+    """A crop without scale factors was taken for legacy ST, with a scale 25 times too large."""
+    y, x = np.divmod(np.arange(100), 10)
+    adata = AnnData(np.ones((100, 3), dtype=np.float32))
+    adata.obs_names = [f"s_008um_{r:05d}_{c:05d}-1" for r, c in zip(y, x, strict=True)]
+    adata.obsm["spatial"] = np.column_stack([x, y]) * 29.2
+    adata.write_h5ad(tmp_path / "a.h5ad")
+    found = read(tmp_path / "a.h5ad")
+    assert (found.platform, found.notes) == ("visium_hd", [])
+    assert found.um_per_px == pytest.approx(8 / 29.2)

@@ -464,3 +464,12 @@ def test_probe_matrices_are_refused(outs: Path) -> None:
         group["id"] = np.array(ids)
     with pytest.raises(FileFormatError, match="counts single probes"):
         read(outs)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_cosmx_says_when_the_slide_runs_against_its_fields(tmp_path: Path, sign: int) -> None:
+    path = write_cosmx(tmp_path / "flat") / "Lung5_metadata_file.csv"
+    table = pd.read_csv(path)
+    table["CenterY_local_px"] = sign * table["CenterY_global_px"] - 500 * table["fov"]
+    table.to_csv(path, index=False)
+    assert any("upside down" in note for note in one(path).notes) == (sign < 0)

@@ -393,3 +393,31 @@ def test_what_is_not_ours(tmp_path: Path) -> None:
         read(tmp_path)
     with pytest.raises(MissingFileError, match="does not exist"):
         read(tmp_path / "none")
+
+
+def test_a_sample_takes_its_own_positions_before_others(
+    outs: Path, section: Section, tmp_path: Path
+) -> None:
+    """All slides have the same barcodes: positions of another sample would join without a gap."""
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    shutil.copy(outs / MATRIX, flat / f"GSM1_{MATRIX}")
+    for path in (outs / "spatial").iterdir():
+        shutil.copy(path, flat / f"GSM1_{path.name}")
+    shutil.copytree(outs / "spatial", flat / "spatial")
+
+    def moved(table: pd.DataFrame) -> pd.DataFrame:
+        return table.assign(pxl_row_in_fullres="7", in_tissue="0")
+
+    edit_positions(flat, moved)
+    same(read(flat / f"GSM1_{MATRIX}"), section)
+
+
+def test_positions_that_look_like_those_of_another_section(outs: Path) -> None:
+    def other(table: pd.DataFrame) -> pd.DataFrame:
+        table.loc[::5, "in_tissue"] = "0"
+        return table
+
+    assert not any("another section" in note for note in read(outs).notes)
+    edit_positions(outs, other)
+    assert any("it may be that of another section" in note for note in read(outs).notes)

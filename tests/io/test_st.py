@@ -367,3 +367,37 @@ def test_damaged_and_hostile_files(folder: Path) -> None:
     with gzip.open(line, "wb") as stream:
         stream.write(b"\t0" * 2**24)
     assert sniff(line) is None
+
+
+def test_a_table_of_spots_named_after_other_counts_is_not_taken(folder: Path) -> None:
+    """All arrays have the same spots, so joining them would go unnoticed."""
+    path = save(counts(), folder / "S2_counts.tsv")
+    found = one(path)
+    np.testing.assert_array_equal(found.coords, spots()[["x", "y"]])
+    assert any("no table of spots" in note for note in found.notes)
+    (folder / "S1_counts.tsv").unlink()
+    alone = one(path)
+    assert "S1_selection.tsv was taken for the spots, though its name is another." in alone.notes
+    assert alone.coords.max() > 400
+
+
+@pytest.mark.parametrize("form", ["C2_{}", "X{}", "{}_1", "mouse.3_{}"])
+def test_ids_with_the_name_of_their_section(folder: Path, form: str) -> None:
+    table = counts()
+    table.index = [form.format(name) for name in table.index]
+    path = save(table, folder / "S1_counts.tsv")
+    assert recognise(path) == "st"
+    found = one(path)
+    assert found.n_spots == SIDE * (SIDE - 1)
+    wanted = spots()[spots().selected == 1]
+    np.testing.assert_allclose(found.coords, wanted[["pixel_x", "pixel_y"]])
+
+
+def test_an_array_wider_than_any_of_the_platform(tmp_path: Path) -> None:
+    """DBiT-seq names its 50 x 50 places in the same way, some tens of µm apart."""
+    ids = [f"{i % 50 + 1}x{i // 50 + 1}" for i in range(2300)]
+    values = np.random.default_rng(0).poisson(2.0, (len(ids), 3))
+    path = save(pd.DataFrame(values, index=ids, columns=list("ABC")), tmp_path / "m.tsv")
+    found = one(path)
+    assert (found.platform, found.um_per_px, found.spot_diameter) == ("unknown", None, None)
+    assert any("50 spots wide" in note for note in found.notes)

@@ -96,15 +96,26 @@ def test_stereopy_counts_in_raw(tmp_path: Path) -> None:
     assert "X holds no counts; those in raw were taken." in found.notes
 
 
-def test_raw_is_left_alone_elsewhere(tmp_path: Path) -> None:
-    plain = bins()
-    normalised(plain)
-    assert opened(plain, tmp_path).counts_layer is None
+def test_raw_is_left_alone_where_counts_stand_elsewhere(tmp_path: Path) -> None:
     assert opened(stereopy(), tmp_path).counts_layer is None
     layered = stereopy()
     normalised(layered)
     layered.layers["counts"] = 3 * layered.raw.X
     assert opened(layered, tmp_path).counts().max() == 3 * layered.raw.X.max()
+
+
+def test_counts_in_raw_of_any_platform(tmp_path: Path) -> None:
+    """CELLxGENE keeps counts in ``raw`` and normalised values in ``X``."""
+    plain = bins()
+    normalised(plain)
+    found = opened(plain, tmp_path)
+    assert found.counts_layer == "counts"
+    assert (found.counts() != plain.raw.X).nnz == 0
+    assert any("raw" in note for note in found.notes)
+    logged = bins()
+    normalised(logged)
+    logged.raw = logged.copy()
+    assert opened(logged, tmp_path).counts_layer is None
 
 
 def test_spateo(tmp_path: Path) -> None:

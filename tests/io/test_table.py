@@ -260,3 +260,56 @@ def test_swapped_or_impossible_coordinates(tmp_path: Path) -> None:
     table["cell"] = "same"
     with pytest.raises(DataError, match="not unique"):
         read(save(table, path))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        # Molecules of Xenium, MERSCOPE and CosMx.
+        "transcript_id,cell_id,overlaps_nucleus,feature_name,x_location,y_location,z_location,qv",
+        ",barcode_id,global_x,global_y,global_z,x,y,fov,gene,transcript_id",
+        "fov,cell_ID,x_global_px,y_global_px,x_local_px,y_local_px,z,target",
+        # Tables of cells alone.
+        "id,fov,center_x,center_y,anisotropy,transcript_count,solidity,DAPI_raw,PolyT_raw",
+        "fov,cell_ID,AspectRatio,CenterX_global_px,CenterY_global_px,Mean.CD45,Max.CD45",
+        ",x,y,n_genes_by_counts,log1p_total_counts,pct_counts_mt,leiden",
+        ",nCount_RNA,nFeature_RNA,percent.mt,RNA_snn_res.0.5,seurat_clusters,x,y",
+        # Results of this package.
+        "barcode,x,y,array_row_adjusted,array_col_adjusted,spamask,spamask_confidence",
+    ],
+)
+def test_facts_of_cells_and_molecules_are_no_genes(tmp_path: Path, header: str) -> None:
+    names = header.split(",")
+    values = {name: "Actb" if name in ("feature_name", "gene", "target") else 1 for name in names}
+    path = tmp_path / "t.csv"
+    pd.DataFrame([values] * 5, columns=names).to_csv(path, index=False)
+    assert recognise(path) is None
+    with pytest.raises(FileFormatError, match="it is a table whose columns do not tell"):
+        read(path)
+
+
+def test_a_number_of_rows_is_no_gene(tmp_path: Path) -> None:
+    """pandas leaves such a column where a table with an index is read and written again."""
+    table = matrix().drop(columns=["layer", "volume"])
+    table.insert(0, "Unnamed: 0", np.arange(N))
+    check(one(save(table, tmp_path / "t.csv")))
+
+
+@pytest.mark.parametrize(
+    "names", [("col", "row"), ("xcoord", "ycoord"), ("array_col", "array_row")]
+)
+def test_more_names_of_coordinates(tmp_path: Path, names: tuple[str, str]) -> None:
+    check(one(save(matrix(*names), tmp_path / "t.csv")))
+
+
+def test_identifiers_with_an_underscore_are_no_numbers(tmp_path: Path) -> None:
+    """Python reads 10_13 as 1013."""
+    table = matrix().drop(columns=["layer", "volume"])
+    table["bead"] = [f"{i}_13" for i in range(N)]
+    path = save(table, tmp_path / "t.csv")
+    assert dict(table_columns(path))["bead"] == "text"
+    check(one(path))
+    table["Gfap"] = table["Gfap"].astype(object)
+    table.loc[N - 1, "Gfap"] = "1_0"
+    with pytest.raises(FileFormatError, match="holds '1_0', expected a number"):
+        read(save(table, path))

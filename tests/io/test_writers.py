@@ -203,6 +203,55 @@ def test_cells_keep_their_outlines(done: Section, tmp_path: Path) -> None:
     assert found.spot_diameter == done.spot_diameter
 
 
+def test_columns_of_the_names_that_spatialdata_uses_are_kept(done: Section, tmp_path: Path) -> None:
+    done.adata.obs["region"] = "tumour"
+    done.adata.obs["instance_id"] = 7
+    first = read(write(done, tmp_path / "a.zarr"))
+    assert isinstance(first, Section)
+    second = read(write(first, tmp_path / "b.zarr"))
+    for found in (first, second):
+        assert isinstance(found, Section)
+        assert (found.adata.obs["region"] == "tumour").all()
+        assert (found.adata.obs["instance_id"] == 7).all()
+    # Written twice, there is still one pair of columns of the store's own.
+    assert isinstance(second, Section)
+    assert list(second.adata.obs.columns) == list(first.adata.obs.columns)
+
+
+def test_a_full_disk_is_refused_before_hdf5_meets_it(
+    done: Section, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+    from collections import namedtuple
+
+    usage = namedtuple("usage", "total used free")
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", lambda _: usage(9, 9, 1000))
+        with pytest.raises(OutputError, match="are free there; free some space"):
+            write(done, tmp_path / "a.h5ad")
+        write(done, tmp_path / "a.csv")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_errors_of_hdf5_are_one_line(
+    done: Section, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "Driver write request failed (time = now\n, filename = 'x', errno = 28")
+
+    monkeypatch.setattr(anndata.AnnData, "write_h5ad", fail)
+    with pytest.raises(OutputError, match=r"a\.h5ad: No space left on device; free") as caught:
+        write(done, tmp_path / "a.h5ad")
+    assert "\n" not in str(caught.value)
+
+
+def test_no_column_of_a_table_hides_another(done: Section, tmp_path: Path) -> None:
+    done.adata.obs["obs.x"] = "mine too"
+    table = pd.read_csv(write(done, tmp_path / "a.csv"))
+    held = {tuple(table[c].unique()) for c in ("obs.x", "obs.obs.x")}
+    assert held == {("taken",), ("mine too",)}
+
+
 def test_two_sections_in_one_store(done: Section, tmp_path: Path) -> None:
     import spatialdata
 
@@ -226,9 +275,141 @@ def test_folders_that_are_no_store_are_left_alone(done: Section, tmp_path: Path)
     precious.mkdir()
     (precious / "thesis.txt").write_text("years")
     for act in (check_writable, lambda path: write(done, path)):
-        with pytest.raises(OutputError, match="is no Zarr store, so it is not replaced"):
+        with pytest.raises(OutputError, match="is no AnnData or SpatialData store, so it is not"):
             act(precious)
     assert (precious / "thesis.txt").read_text() == "years"
+
+
+def test_a_slide_in_zarr_is_left_alone(done: Section, tmp_path: Path) -> None:
+    slide = tmp_path / "slide.zarr"
+    slide.mkdir()
+    (slide / ".zgroup").write_text('{"zarr_format": 2}')
+    (slide / ".zattrs").write_text('{"multiscales": []}')
+    with pytest.raises(OutputError, match="is no AnnData or SpatialData store"):
+        write(done, slide)
+    assert {p.name for p in slide.iterdir()} == {".zgroup", ".zattrs"}
+
+
+def test_a_store_is_not_written_over_by_what_was_read_from_it(
+    done: Section, tmp_path: Path
+) -> None:
+    path = write(done, tmp_path / "a.zarr")
+    found = read(path)
+    assert isinstance(found, Section)
+    assert found.image is not None
+    pixels = np.asarray(found.image.levels[0])
+    for act in (lambda: write(found, path), lambda: check_writable(path, found)):
+        with pytest.raises(OutputError, match="so it is not replaced; give another name"):
+            act()
+    # Its image is read from the store when it is looked at.
+    np.testing.assert_array_equal(np.asarray(found.image.levels[0]), pixels)
+    assert pixels.any()
+
+
+def test_the_slide_and_the_counts_are_not_written_over(done: Section, tmp_path: Path) -> None:
+    slide, counts = tmp_path / "slide.ome.tif", tmp_path / "counts.csv"
+    tifffile.imwrite(slide, np.full((64, 64, 3), 200, np.uint8), photometric="rgb")
+    counts.write_text("years of work")
+    done.image = Histology([np.zeros((64, 64, 3), np.uint8)], source=str(slide))
+    done.source = str(counts)
+    (tmp_path / "link.csv").symlink_to(counts)
+    for name in ("slide.ome.tif", "counts.csv", "link.csv"):
+        with pytest.raises(OutputError, match="so it is not replaced"):
+            write(done, tmp_path / name)
+    with pytest.raises(OutputError, match="is what the section was read from"):
+        write(done, counts)
+    done.reading = {"spots": str(counts)}
+    done.source = None
+    with pytest.raises(OutputError, match="was read with"):
+        write(done, counts)
+    assert tifffile.imread(slide).shape == (64, 64, 3)
+    assert counts.read_text() == "years of work"
+
+
+@pytest.mark.parametrize("name", ["a.h5ad", "a.anndata.zarr"])
+def test_an_anndata_is_replaced_only_with_all_its_spots(
+    done: Section, tmp_path: Path, name: str
+) -> None:
+    done.adata.obs["in_tissue"] = np.arange(56) % 2
+    path = write(done, tmp_path / name)
+    part = read(path)
+    assert isinstance(part, Section)
+    assert part.n_spots == 28
+    with pytest.raises(OutputError, match="holds 56 spots, of which the section has 28"):
+        write(part, path)
+    whole = read(path, filtered=False)
+    assert isinstance(whole, Section)
+    whole.adata.obs["mine"] = "kept"
+    write(whole, path)
+    again = read(path, filtered=False)
+    assert isinstance(again, Section)
+    assert again.n_spots == 56
+    assert (again.adata.obs["mine"] == "kept").all()
+
+
+def test_libraries_say_nothing(done: Section, tmp_path: Path) -> None:
+    import warnings
+
+    before = list(warnings.filters)
+    for name in ("a.anndata.zarr", "a.zarr"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            warnings.simplefilter("error", DeprecationWarning)
+            write(done, tmp_path / name)
+    assert warnings.filters == before
+
+
+def test_rings_turn_as_the_standard_asks(done: Section, tmp_path: Path) -> None:
+    codes = np.zeros(56, dtype=int)
+    codes[24] = 1  # inside: the other domain has a hole
+    done.adata.obs["spamask"] = pd.Categorical(codes.astype(str))
+    path = write(done, tmp_path / "a.geojson")
+    around, island = geopandas.read_file(path).geometry
+    assert len(around.interiors) == 1
+    assert around.exterior.is_ccw
+    assert island.exterior.is_ccw
+    assert not around.interiors[0].is_ccw
+
+
+def _areas(path: Path) -> np.ndarray:
+    features = json.loads(path.read_text(encoding="utf-8"))["features"]
+    return np.array([shapely.geometry.shape(f["geometry"]).area for f in features])
+
+
+def test_outlines_keep_their_shape_in_any_unit(done: Section, tmp_path: Path) -> None:
+    big = _areas(write(done, tmp_path / "a.geojson"))
+    done.adata.obsm["spatial"] = done.coords / 40_000  # spots 1 / 1000 apart, as in metres
+    small = Section(done.adata, name="small", platform="imaging")
+    found = _areas(write(small, tmp_path / "b.geojson"))
+    np.testing.assert_allclose(found * 40_000**2, big, rtol=0.02)
+
+
+def test_a_column_of_nothing_is_refused(done: Section, tmp_path: Path) -> None:
+    done.adata.obs["spamask"] = pd.Categorical([None] * 56, categories=["1"])
+    for name in ("a.geojson", "a.loupe.csv", "a.ome.tif"):
+        with pytest.raises(ParameterError, match="no spot has a value"):
+            write(done, tmp_path / name)
+
+
+def test_an_interrupt_between_the_renames_brings_the_old_store_back(
+    done: Section, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(done, tmp_path / "a.anndata.zarr")
+    true_rename = Path.rename
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if target == path and not path.exists() and self.name != interrupted.old:
+            raise KeyboardInterrupt
+        interrupted.old = target.name
+        return true_rename(self, target)
+
+    interrupted.old = ""
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write(done, path)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.anndata.zarr"]
+    same(read(path), done)
 
 
 def test_a_failed_store_leaves_the_old_one(

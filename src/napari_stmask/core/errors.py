@@ -17,6 +17,10 @@ __all__ = [
 ]
 
 
+_LONGEST = 2000
+"""Characters of a problem or a remedy that are shown."""
+
+
 class StmaskError(Exception):
     """Base of every error that is shown to a user as one sentence.
 
@@ -29,13 +33,21 @@ class StmaskError(Exception):
     """
 
     def __init__(self, problem: str, remedy: str) -> None:
-        self.problem = problem.strip().rstrip(".")
-        self.remedy = remedy.strip().rstrip(".")
+        # What a damaged file holds is quoted in messages, and can be of any length.
+        self.problem = _one_line(problem).rstrip(".")
+        self.remedy = _one_line(remedy).rstrip(".")
         super().__init__(f"{self.problem}; {self.remedy}.")
 
     def __reduce__(self) -> tuple[type[StmaskError], tuple[str, str]]:
         # Errors travel between processes (Dask); the default would replay the joined message.
         return type(self), (self.problem, self.remedy)
+
+
+def _one_line(text: str) -> str:
+    """``text`` without line breaks; the middle of very long ones is left out."""
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    return " ".join(text.split())
 
 
 class MissingFileError(StmaskError):

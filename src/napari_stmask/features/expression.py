@@ -29,6 +29,8 @@ __all__ = [
 ]
 
 Float = NDArray[np.float32]
+_SPANS = (0.3, 0.5, 0.7, 1.0)
+"""Shares of the genes that the curve of variance over mean is fitted to, scanpy's own first."""
 
 
 @dataclass(frozen=True)
@@ -102,13 +104,14 @@ def select_genes(
     """Positions of the ``n_top`` most variable genes among those seen often enough.
 
     Ranks raw counts with `scanpy.pp.highly_variable_genes` (``seurat_v3``); where no more
-    than ``n_top`` genes pass the
-    filter (targeted panels) all of them are taken. ``where`` names the section in messages.
+    than ``n_top`` genes pass the filter (targeted panels) all of them are taken. Its curve of
+    variance over mean is fitted to a wider share of the genes where many have the same mean, as
+    those of small bins do. ``where`` names the section in messages.
 
     Raises
     ------
     DataError
-        If fewer than two genes pass the filter.
+        If fewer than two genes pass the filter, or no curve fits.
     """
     seen = np.asarray(counts.getnnz(axis=0)).ravel()
     total = np.asarray(counts.sum(axis=0)).ravel()
@@ -123,8 +126,17 @@ def select_genes(
     import scanpy as sc
 
     table = AnnData(counts[:, kept])
-    sc.pp.highly_variable_genes(table, flavor="seurat_v3", n_top_genes=n_top)
-    return np.asarray(kept[table.var["highly_variable"].to_numpy()])
+    for span in _SPANS:
+        try:
+            sc.pp.highly_variable_genes(table, flavor="seurat_v3", n_top_genes=n_top, span=span)
+        except ValueError:
+            continue
+        return np.asarray(kept[table.var["highly_variable"].to_numpy()])
+    raise DataError(
+        f"{where}: the variance of its {kept.size} genes does not follow from their mean, as too "
+        "many of them are counted equally often",
+        "give more spots, larger bins or fewer genes",
+    )
 
 
 def standardise(

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from ..core.errors import OutputError, StmaskError, describe_os_error
 from .guard import brief
+from .zarr_store import root_attributes
 
 __all__ = ["atomic_folder", "atomic_path", "check_folder_target", "check_target"]
-
-_ZARR = (".zgroup", "zarr.json")
 
 
 @contextmanager
@@ -61,8 +60,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield a path beside ``path`` for a Zarr folder that takes its place when the block ends well.
 
-    A folder of that name is replaced only if it is a Zarr store itself, and is put back if the
-    replacement fails.
+    A folder of that name is replaced only if it is an AnnData or SpatialData store itself, and is
+    put back if the replacement fails.
 
     Parameters
     ----------
@@ -81,13 +80,11 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         yield temporary
         if target.exists():
             target.rename(old)
-        try:
-            temporary.rename(target)
-        except OSError:
-            if old.exists():
-                old.rename(target)
-            raise
+        temporary.rename(target)
     except BaseException as error:
+        # Also for Ctrl+C between the two.
+        if old.exists() and not target.exists():
+            old.rename(target)
         shutil.rmtree(temporary, ignore_errors=True)
         explained = _explained(error, target)
         if explained is None:
@@ -104,8 +101,10 @@ def _explained(error: BaseException, target: Path) -> OutputError | None:
     # Libraries wrap the reason: a full disk shows up as the cause of something vaguer.
     system = _os_error(error)
     if system is not None:
+        # HDF5 fills the text with lines of its own.
+        reason = os.strerror(system.errno) if system.errno else brief(system)
         return OutputError(
-            f"Nothing was written to {describe_os_error(system, target)}",
+            f"Nothing was written to {target}: {reason}",
             "free some space or choose another folder",
         )
     return OutputError(
@@ -120,13 +119,14 @@ def check_folder_target(path: str | Path) -> Path:
     Raises
     ------
     OutputError
-        If the folder around it is missing or not writable, or something that is no Zarr store
-        has that name.
+        If the folder around it is missing or not writable, or something that is no store of
+        AnnData or SpatialData has that name: another Zarr folder may be a slide.
     """
     target = Path(path)
-    if target.exists() and not any((target / name).is_file() for name in _ZARR):
+    if target.exists() and not _is_section_store(target):
         raise OutputError(
-            f"{path} exists and is no Zarr store, so it is not replaced", "give another name"
+            f"{path} exists and is no AnnData or SpatialData store, so it is not replaced",
+            "give another name",
         )
     try:
         target = target.resolve()
@@ -138,6 +138,11 @@ def check_folder_target(path: str | Path) -> Path:
         ) from error
     _try_to_create(target.parent)
     return target
+
+
+def _is_section_store(path: Path) -> bool:
+    attributes = root_attributes(path)
+    return attributes.get("encoding-type") == "anndata" or "spatialdata_attrs" in attributes
 
 
 def check_target(path: str | Path) -> Path:

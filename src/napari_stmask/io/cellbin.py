@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from ..core.errors import DataError, FileFormatError
 from .bins import MAX_COORDINATE
 from .gef import attribute, dataset, root_facts, words
+from .names import named_genes
 from .options import CELL, ReadOptions
-from .stereoseq import EXON_NOTE, NM, About, Spots, gene_table, make_section
+from .stereoseq import EXON_NOTE, NM, About, Spots, make_section
 from .tally import MAX_GENES, MAX_SPOTS
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = ["POLYGONS", "read_cells"]
 POLYGONS = "cell_polygons"
 """Slot of ``obsm`` with the outlines: (n_cells, corners, 2) float32, padded with NaN."""
 _PAD = 32767
+"""Offset that stands for no corner, as does the largest one of a narrower type."""
 _BLOCK = 1 << 22
 _DAMAGED = "copy or download the file again"
 
@@ -114,7 +116,7 @@ def _genes(path: Path, table: Any, about: About) -> pd.DataFrame:
     if not any(symbols):
         about.notes.append("The file does not name its genes; they are numbered in its order.")
         symbols = ids = [f"gene_{i + 1}" for i in range(len(table))]
-    return gene_table(ids, symbols, about.notes)
+    return named_genes(symbols, ids, about.notes)
 
 
 def _counts(path: Path, file: h5py.File, cells: NDArray[Any], n_genes: int) -> sp.csr_matrix:
@@ -170,15 +172,16 @@ def _outlines(
     stored = file.get("cellBin/cellBorder")
     if stored is None:
         return None
-    if stored.shape[:1] != (len(centres),) or len(stored.shape) != 3 or stored.shape[2] != 2:
+    whole = stored.dtype.kind in "iu"
+    if not whole or stored.ndim != 3 or (stored.shape[0], stored.shape[2]) != (len(centres), 2):
         raise FileFormatError(
-            f"{path}: 'cellBin/cellBorder' has shape {stored.shape}, expected "
-            f"({len(centres)}, corners, 2)",
+            f"{path}: 'cellBin/cellBorder' has shape {stored.shape} and type {stored.dtype}, "
+            f"expected whole numbers ({len(centres)}, corners, 2)",
             _DAMAGED,
         )
     raw = stored[:]
     outlines: NDArray[np.float64] = centres[:, None, :] + raw
-    outlines[(raw == _PAD).any(axis=2)] = np.nan
+    outlines[(raw == min(_PAD, np.iinfo(raw.dtype).max)).any(axis=2)] = np.nan
     return None if np.isnan(outlines).all() else outlines
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import DataError, FileFormatError, MissingFileError
+from .folders import first_entries
 from .positions import MIN_MATCH
 from .text import MAX_ROWS, Dialect, read_frame, sniff
 
@@ -26,11 +27,24 @@ _MAX_VALUES = 200_000_000
 __all__ = [
     "cell_section",
     "control_columns",
+    "either_of",
     "find_one",
     "read_cells",
     "require",
     "require_dialect",
 ]
+
+
+def either_of(path: Path, parts: tuple[str, str]) -> bool:
+    """Whether ``path`` is a folder with a text table of both names, or one of these tables."""
+    if path.is_file():
+        if not any(part in path.name for part in parts):
+            return False
+        path = path.parent
+    if not path.is_dir():
+        return False
+    names = [entry.name for entry in first_entries(path, lambda name: ".csv" in name)]
+    return all(any(part in name for name in names) for part in parts)
 
 
 def find_one(folder: Path, part: str) -> Path | None:
@@ -41,7 +55,7 @@ def find_one(folder: Path, part: str) -> Path | None:
     FileFormatError
         If there are several.
     """
-    found = [p for p in sorted(folder.glob(f"*{part}*.csv*")) if p.is_file()]
+    found = [p for p in first_entries(folder, lambda name: part in name) if p.is_file()]
     found = [p for p in found if p.name.lower().endswith((".csv", ".csv.gz"))]
     # A file that was unpacked beside its packed form is one file.
     found = [p for p in found if p.suffix != ".gz" or p.with_suffix("") not in found]

@@ -12,6 +12,7 @@ from ..core.errors import FileFormatError
 from .cells import (
     cell_section,
     control_columns,
+    either_of,
     find_one,
     read_cells,
     require,
@@ -50,10 +51,7 @@ _CONTROLS = {
 
 def matches(path: Path) -> bool:
     """Whether ``path`` is a folder with both tables, or one of them beside the other."""
-    if path.is_file() and _COUNTS not in path.name and _CELLS not in path.name:
-        return False
-    folder = path.parent if path.is_file() else path
-    return folder.is_dir() and all(any(folder.glob(f"*{n}*.csv*")) for n in (_COUNTS, _CELLS))
+    return either_of(path, (_COUNTS, _CELLS))
 
 
 def load(path: Path, options: ReadOptions) -> Section:
@@ -102,8 +100,25 @@ def load(path: Path, options: ReadOptions) -> Section:
         name=options.name or counts_path.name.split(_COUNTS)[0].strip("_- .") or folder.name,
         um_per_px=_stated(folder) or _assumed(cells, notes),
     )
+    if _upside_down(cells):
+        notes.append(
+            "Positions on the slide count y against the rows of the fields of view, so the section "
+            "is shown upside down, compared with the images of the instrument."
+        )
     section.counts()
     return section
+
+
+def _upside_down(cells: pd.DataFrame) -> bool:
+    """Whether y on the slide falls where y in the field of view rises."""
+    import pandas as pd
+
+    names = ["CenterY_local_px", _PLACE[1]]
+    if not set(names) <= set(cells.columns):
+        return False
+    y = cells[names].apply(pd.to_numeric, errors="coerce")
+    y = y - y.groupby(cells["fov"].to_numpy()).transform("mean")
+    return bool(y.prod(axis=1, skipna=False).sum() < 0)
 
 
 def _column(names: list[str], wanted: str, path: Path) -> int:

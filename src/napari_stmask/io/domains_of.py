@@ -55,7 +55,7 @@ def domains_of(section: Section, column: str | None = None) -> Partition:
     Raises
     ------
     ParameterError
-        If there is no such column, or none can be chosen, or it holds no categories.
+        If there is no such column, or none can be chosen, or it holds no categories or is empty.
     """
     from ..viz.palette import stored_colors
 
@@ -76,6 +76,11 @@ def domains_of(section: Section, column: str | None = None) -> Partition:
         )
     kept = values.astype("category").cat.remove_unused_categories().cat
     names = [str(name) for name in kept.categories]
+    if not names:
+        raise ParameterError(
+            f"{section.where}: no spot has a value in obs['{column}']",
+            "name a column of domains",
+        )
     uns = section.adata.uns
     stored = uns.get(f"{column}_colors", uns.get(f"{column.removesuffix('_refined')}_colors"))
     if stored is not None and not hasattr(stored, "keys"):

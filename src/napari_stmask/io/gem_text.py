@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import FileFormatError
-from ..core.memory import human
 from .guard import brief
 
 __all__ = ["WHAT", "GemHeader", "parse", "read_header", "text_blocks"]
@@ -23,7 +22,7 @@ MAX_HEADER_BYTES = 64 * 1024
 MAX_RATIO = 100
 """Most bytes of text that one byte of a compressed file may stand for; real files reach 10."""
 _RATIO_FLOOR = 512 * 1024**2
-_GZIP = b"\x1f\x8b"
+_GZIP, _BOM = b"\x1f\x8b", b"\xef\xbb\xbf"
 _ROLES = {
     "gene": ("geneid", "gene", "genes"),
     "name": ("genename",),
@@ -33,6 +32,8 @@ _ROLES = {
     "exon": ("exoncount", "exoncounts"),
     "cell": ("cellid", "cell", "label"),
 }
+_PLAIN_COUNTS = ("count", "counts", "value", "values")
+"""Names of the count column where the file's name says that it is a GEM."""
 _NEEDED = ("x", "y", "count")
 _BAD_VALUE = re.compile(r"CSV column #(\d+).*?: invalid value '(.*)'", re.DOTALL)
 _BAD_WIDTH = re.compile(r"Expected (\d+) columns, got (\d+)(?:: (.*))?", re.DOTALL)
@@ -55,6 +56,8 @@ class GemHeader:
         Between columns.
     length
         Bytes before the first record.
+    quoted
+        Whether names stand in quotes.
     """
 
     facts: dict[str, str]
@@ -62,6 +65,7 @@ class GemHeader:
     roles: dict[str, int]
     delimiter: str
     length: int
+    quoted: bool = False
 
     def number(self, key: str, default: int) -> int:
         """A whole number of the header."""
@@ -76,12 +80,12 @@ def read_header(path: Path) -> GemHeader | None:
     with path.open("rb") as stream:
         head = stream.read(MAX_HEADER_BYTES)
     if head.startswith(_GZIP):
-        try:
-            head = zlib.decompressobj(31).decompress(head, MAX_HEADER_BYTES)
-        except zlib.error:
-            return None
+        head = _unpacked(head)
+    # Notepad puts a mark in front, R puts names into quotes.
+    mark = len(_BOM) if head.startswith(_BOM) else 0
+    head = head[mark:]
     facts: dict[str, str] = {}
-    length = 0
+    length = mark
     for raw in head.splitlines(keepends=True):
         length += len(raw)
         line = raw.decode("utf-8", errors="replace").strip("\r\n")
@@ -89,13 +93,27 @@ def read_header(path: Path) -> GemHeader | None:
             key, _, value = line[1:].partition("=")
             facts[key.strip()] = value.strip()
             continue
-        columns, roles, delimiter = _roles(line)
+        columns, roles, delimiter = _roles(line, named=".gem" in path.name.lower())
         known = all(role in roles for role in _NEEDED) and ("gene" in roles or "name" in roles)
-        return GemHeader(facts, columns, roles, delimiter, length) if known else None
+        return GemHeader(facts, columns, roles, delimiter, length, '"' in line) if known else None
     return None
 
 
-def _roles(line: str) -> tuple[list[str], dict[str, int], str]:
+def _unpacked(head: bytes) -> bytes:
+    """The first bytes of a gzip file, which may be several packed files in a row."""
+    found = b""
+    while head.startswith(_GZIP) and len(found) < MAX_HEADER_BYTES:
+        member = zlib.decompressobj(31)
+        try:
+            found += member.decompress(head, MAX_HEADER_BYTES - len(found))
+        except zlib.error:
+            break
+        head = member.unused_data
+    return found
+
+
+def _roles(line: str, *, named: bool) -> tuple[list[str], dict[str, int], str]:
+    """Names of the columns, what they mean, and what stands between them."""
     delimiter = "\t" if "\t" in line else ","
     columns = [name.strip().strip('"') for name in line.split(delimiter)]
     roles: dict[str, int] = {}
@@ -104,6 +122,9 @@ def _roles(line: str) -> tuple[list[str], dict[str, int], str]:
         for role, names in _ROLES.items():
             if plain in names:
                 roles.setdefault(role, place)
+    if named and "count" not in roles:
+        found = (i for i, name in enumerate(columns) if name.lower() in _PLAIN_COUNTS)
+        roles |= dict(zip(("count",), found, strict=False))
     return columns, roles, delimiter
 
 
@@ -116,6 +137,8 @@ def text_blocks(path: Path, header: GemHeader) -> Iterator[Any]:
         If a line has no end, or a compressed file expands beyond belief.
     """
     import pyarrow as pa
+
+    from ..core.memory import human
 
     with path.open("rb") as start:
         packed = start.read(2) == _GZIP
@@ -187,7 +210,9 @@ def parse(path: Path, header: GemHeader, roles: tuple[str, ...], text: Any) -> d
                 block_size=text.size + 1,
                 column_names=[str(i) for i in range(len(header.columns))],
             ),
-            csv.ParseOptions(delimiter=header.delimiter, quote_char=False),
+            csv.ParseOptions(
+                delimiter=header.delimiter, quote_char='"' if header.quoted else False
+            ),
             csv.ConvertOptions(column_types=types, include_columns=list(places.values())),
         )
     except pa.ArrowInvalid as error:

@@ -20,7 +20,7 @@ from .metadata import SECTION_KEY, with_image
 from .options import ReadOptions
 from .positions import ST_PITCH_UM, um_per_px
 from .probe import probe_problem
-from .stereo_h5ad import raw_counts, stereo_facts
+from .stereo_h5ad import stereo_facts
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -43,6 +43,8 @@ TITLE = "an AnnData file (.h5ad)"
 OPTIONS = frozenset({"counts_layer", "filtered"})
 _WHAT = "an AnnData file"
 _MAX_ST_SPOTS = 2500
+_COUNTS = "counts"
+"""Layer of raw counts, by custom; those in ``raw`` are brought there."""
 _ARRAY_COLUMNS = (
     ("array_col_adjusted", "array_row_adjusted"),
     ("array_x_adjusted", "array_y_adjusted"),
@@ -50,6 +52,8 @@ _ARRAY_COLUMNS = (
     ("array_col", "array_row"),
 )
 """Columns of ``obs`` with places on the array, measured ones before planned ones."""
+_HD_NAME = re.compile(r"(?:.*_)?s_(\d{3})um_\d{5}_\d{5}(?:-\d+)?")
+"""Barcode of a bin of Visium HD, with its side in µm."""
 _UNIT = re.compile(r"1\s*(?:unit|px|pixel)\s*=\s*([\d.]+)\s*(?:um|µm|μm)", re.IGNORECASE)
 
 
@@ -170,6 +174,7 @@ def _section(
 ) -> Section:
     from ..core.section import Section
 
+    platform: Any
     known = known if isinstance(known, Mapping) else {}
     libraries = _libraries(adata)
     library = next((key for key in libraries if key == known.get("name")), None)
@@ -179,7 +184,7 @@ def _section(
     if stereo is not None and not known:
         notes += stereo.notes
     if counts_layer is None:
-        counts_layer = _counts_layer(adata, known.get("counts_layer"), stereo is not None, notes)
+        counts_layer = _counts_layer(adata, known.get("counts_layer"), notes)
     factors = _numbers(entry.get("scalefactors"))
     source, path_name = (None, "section") if path is None else (str(path), path.stem)
     section = Section(
@@ -197,19 +202,26 @@ def _section(
         or factors.get("spot_diameter_fullres")
         or (stereo.bin_side if stereo else None),
     )
-    stated = known.get("platform")
-    # Made twice: the lattice that tells the platform can only be asked of checked coordinates.
-    platform: Any = stated if stated in _platforms() else "stereoseq" if stereo else None
-    platform = platform or _guess_platform(adata, factors, section.lattice)
-    return replace(
-        section,
-        platform=platform,
-        um_per_px=_number(known.get("um_per_px"))
+    platform = _text(known.get("platform"))
+    stated = platform in _platforms()
+    if not stated:
+        platform = _guess_platform(adata, factors, section.lattice)
+        platform = "stereoseq" if stereo else platform
+    um_per_px = (
+        _number(known.get("um_per_px"))
         or factors.get("microns_per_pixel")
         or _unit_um(adata.uns.get("spatial_units"))
         or (stereo.um_per_px if stereo else None)
-        or _from_array(adata, section.coords, platform),
+        or _from_array(adata, section.coords, platform)
+        or _from_bins(adata, section.lattice)
     )
+    if platform == "st" and not stated and um_per_px is None:
+        section.notes.append(
+            "Spots on a square grid were taken for those of legacy ST, 200 µm apart: the file "
+            "names neither platform nor scale."
+        )
+    # Made twice: the lattice that tells the platform can only be asked of checked coordinates.
+    return replace(section, platform=platform, um_per_px=um_per_px)
 
 
 def _from_array(adata: AnnData, coords: NDArray[np.float64], platform: str) -> float | None:
@@ -230,16 +242,45 @@ def _from_array(adata: AnnData, coords: NDArray[np.float64], platform: str) -> f
     return None
 
 
-def _counts_layer(adata: AnnData, stored: Any, stereo: bool, notes: list[str]) -> str | None:
+def _from_bins(adata: AnnData, lattice: Lattice) -> float | None:
+    """Micrometres per unit, from the side of the bins of Visium HD that their names state."""
+    found = _HD_NAME.fullmatch(str(adata.obs_names[0]))
+    return int(found[1]) / lattice.pitch if found and lattice.kind == "square" else None
+
+
+def _counts_layer(adata: AnnData, stored: Any, notes: list[str]) -> str | None:
     """The layer with raw counts where none was named; None for ``X``."""
-    if stored in adata.layers:
+    # anndata 0.13 keeps X among the layers, under None.
+    if isinstance(stored, str) and stored in adata.layers:
         return str(stored)
-    if "counts" in adata.layers:
-        return "counts"
-    layer = raw_counts(adata) if stereo else None
-    if layer is not None:
-        notes.append("X holds no counts; those in raw were taken.")
-    return layer
+    if _COUNTS in adata.layers:
+        return _COUNTS
+    counts = _counts_of_raw(adata)
+    if counts is None:
+        return None
+    adata.layers[_COUNTS] = counts
+    notes.append("X holds no counts; those in raw were taken.")
+    return _COUNTS
+
+
+def _counts_of_raw(adata: AnnData) -> Any:
+    """What ``raw`` holds, where that is counts and ``X`` is not; else None.
+
+    Stereopy and CELLxGENE keep the counts there.
+    """
+    from ..core.section import count_problem
+
+    if adata.raw is None or not adata.var_names.isin(adata.raw.var_names).all():
+        return None
+    if adata.X is not None and not count_problem(_values(adata.X)):
+        return None
+    counts = adata.raw[:, adata.var_names].X
+    return None if count_problem(_values(counts)) else counts
+
+
+def _values(matrix: Any) -> Any:
+    """The stored values of a matrix, dense or sparse."""
+    return matrix.data if hasattr(matrix, "indptr") else np.asarray(matrix).ravel()
 
 
 def _under_tissue(adata: AnnData, path: Path, notes: list[str]) -> AnnData:
@@ -280,7 +321,7 @@ def _library_column(adata: AnnData, libraries: Mapping[str, Any]) -> str | None:
 
 
 def _guess_platform(adata: AnnData, factors: Mapping[str, float], lattice: Lattice) -> Any:
-    if "bin_size_um" in factors:
+    if "bin_size_um" in factors or _HD_NAME.fullmatch(str(adata.obs_names[0])):
         return "visium_hd"
     if lattice.kind == "irregular":
         return "imaging"

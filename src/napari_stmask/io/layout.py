@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..core.errors import FileFormatError, MissingFileError
+from .folders import first_entries
 from .guard import HDF5, kind_of
 from .hdf5 import root_keys
 from .mtx import is_mtx_folder
@@ -20,7 +21,6 @@ _BIN = re.compile(r"square_(\d+)um")
 _GENERIC = re.compile(r"outs|spatial|binned_outputs|square_\d+um|(filtered|raw)_feature_bc_matrix")
 _HD_BIN = "square_008um"
 """The bin size that 10x recommends; finer bins hold few counts each."""
-_MAX_ENTRIES = 20_000
 
 
 @dataclass
@@ -62,14 +62,20 @@ class Layout:
         return f"{label} {self.bin_um} µm" if self.bin_um is not None else label
 
     def find(self, *names: str) -> Path | None:
-        """The first of ``names`` in ``spatial/`` or beside the matrix, with or without prefix."""
-        folders = [self.folder / "spatial", self.folder / f"{self.prefix}spatial", self.folder]
-        for folder in dict.fromkeys(folders):
+        """The first of ``names`` in ``spatial/`` or beside the matrix, with or without prefix.
+
+        Those with the prefix first: the others may be of another sample in the same folder.
+        """
+        folder, own = self.folder, self.folder / f"{self.prefix}spatial"
+        places = [
+            *((place, self.prefix) for place in (folder / "spatial", own, folder)),
+            *((place, "") for place in (own, folder / "spatial", folder)),
+        ]
+        for place, prefix in dict.fromkeys(places):
             for name in names:
-                for variant in dict.fromkeys((name, self.prefix + name)):
-                    for candidate in (folder / variant, folder / f"{variant}.gz"):
-                        if candidate.is_file():
-                            return candidate
+                for candidate in (place / (prefix + name), place / f"{prefix}{name}.gz"):
+                    if candidate.is_file():
+                        return candidate
         return None
 
     def positions(self) -> Path:
@@ -201,12 +207,9 @@ def _matrices(folder: Path, kind: str) -> list[Path]:
     """Matrices of one kind: ``.h5`` files, else folders of triplets."""
     files: list[Path] = []
     folders: list[Path] = []
-    for count, entry in enumerate(folder.iterdir()):
-        # A folder with this many entries is no run, and recognising must stay quick.
-        if count > _MAX_ENTRIES:
-            break
+    for entry in first_entries(folder, lambda name: f"{kind}_{_MATRIX}" in name):
         if entry.name.endswith(f"{kind}_{_MATRIX}.h5"):
             files.append(entry)
         elif entry.name.endswith(f"{kind}_{_MATRIX}") and is_mtx_folder(entry):
             folders.append(entry)
-    return sorted(files) or sorted(folders)
+    return files or folders

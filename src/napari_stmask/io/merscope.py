@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from .cells import (
     cell_section,
     control_columns,
+    either_of,
     find_one,
     read_cells,
     require,
@@ -32,10 +33,7 @@ _CONTROLS = {"blank-": "Blank", "blank_": "Blank", "blank ": "Blank"}
 
 def matches(path: Path) -> bool:
     """Whether ``path`` is a folder with both tables, or one of them beside the other."""
-    if path.is_file() and _COUNTS not in path.name and _CELLS not in path.name:
-        return False
-    folder = path.parent if path.is_file() else path
-    return folder.is_dir() and all(any(folder.glob(f"*{n}*.csv*")) for n in (_COUNTS, _CELLS))
+    return either_of(path, (_COUNTS, _CELLS))
 
 
 def load(path: Path, options: ReadOptions) -> Section:

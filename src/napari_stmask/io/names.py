@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-__all__ = ["as_text", "unique_names"]
+__all__ = ["as_text", "named_genes", "unique_names"]
 
 
 def unique_names(names: Any, notes: list[str], what: str = "gene symbols") -> pd.Index:
@@ -41,6 +41,21 @@ def unique_names(names: Any, notes: list[str], what: str = "gene symbols") -> pd
         # A name of that kind exists already; anndata counts on, which takes longer.
         quick = make_index_unique(index)
     return quick
+
+
+def named_genes(symbols: Any, ids: Any, notes: list[str]) -> pd.DataFrame:
+    """The table of genes: unique symbols as index, identifiers in ``gene_ids``.
+
+    Parameters
+    ----------
+    symbols, ids
+        (n_genes,) text.
+    notes
+        Gets a sentence where symbols were changed.
+    """
+    import pandas as pd
+
+    return pd.DataFrame({"gene_ids": ids}, index=unique_names(symbols, notes))
 
 
 def as_text(raw: NDArray[Any]) -> NDArray[np.object_]:

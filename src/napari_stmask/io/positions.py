@@ -152,7 +152,7 @@ def _numbers(table: pd.DataFrame, name: str, path: Path) -> NDArray[np.float64]:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         raise FileFormatError(
-            f"{path}: column {name} holds '{table[name].iloc[row]}' at spot {row + 1}, "
+            f"{path}: column {name} holds '{str(table[name].iloc[row])[:40]}' at spot {row + 1}, "
             "expected a number in range",
             "correct this line or copy the file again",
         )
@@ -181,11 +181,12 @@ def um_per_px(positions: pd.DataFrame, bin_size_um: float | None = None) -> floa
     table = positions[columns].to_numpy(dtype=np.float64)
     table = table[np.isfinite(table).all(axis=1)]
     step = (_HALF_PITCH_UM, _ROW_UM) if bin_size_um is None else (bin_size_um, bin_size_um)
-    um = table[:, :2] * step
-    um, pixels = um - um.mean(axis=0, keepdims=True), table[:, 2:]
-    if len(table) < 3 or np.linalg.matrix_rank(um) < 2:
+    if len(table) < 3:
         return None
-    pixels = pixels - pixels.mean(axis=0)
+    um, pixels = table[:, :2] * step, table[:, 2:]
+    um, pixels = um - um.mean(axis=0), pixels - pixels.mean(axis=0)
+    if np.linalg.matrix_rank(um) < 2:
+        return None
     fit, _, _, _ = np.linalg.lstsq(um, pixels, rcond=None)
     scale = float(np.sqrt(abs(np.linalg.det(fit))))
     residual = float(np.sqrt(np.mean((um @ fit - pixels) ** 2)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from ..core.errors import FileFormatError, MissingFileError, ParameterError
+from ..core.errors import FileFormatError, MissingFileError, ParameterError, StmaskError
 from .options import ReadOptions
 
 if TYPE_CHECKING:
@@ -39,7 +39,10 @@ def recognise(path: str | Path) -> str | None:
     Looks at names and first bytes only: takes milliseconds, imports no large library and never
     raises for an odd path.
     """
-    path = Path(path).expanduser()
+    try:
+        path = _path(path)
+    except MissingFileError:
+        return None
     for name in FORMATS:
         try:
             if _module(name).matches(path):
@@ -111,15 +114,15 @@ def read(
     DataError
         If the content cannot be a section.
     """
-    path = Path(path).expanduser()
+    path = _path(path)
     options = ReadOptions(
         name=name,
         counts_layer=counts_layer,
         filtered=filtered,
         bin=bin,
-        spots=_path(spots),
-        mask=_path(mask),
-        symbols=_path(symbols),
+        spots=_path_or_none(spots),
+        mask=_path_or_none(mask),
+        symbols=_path_or_none(symbols),
         columns=dict(columns or {}),
     )
     if alignment is not None and image is None:
@@ -142,7 +145,7 @@ def read(
                 f"{path} holds {len(sections)} sections, so one image cannot belong to all of them",
                 "read it without image= and set the image of each section",
             )
-        place_image(sections[0], Path(image).expanduser(), _path(alignment))
+        place_image(sections[0], _path(image), _path_or_none(alignment))
     asked = options.given()
     asked |= {key: str(v) for key, v in (("image", image), ("alignment", alignment)) if v}
     for section in sections:
@@ -150,8 +153,16 @@ def read(
     return found
 
 
-def _path(given: str | Path | None) -> Path | None:
-    return None if given is None else Path(given).expanduser()
+def _path(given: str | Path) -> Path:
+    try:
+        return Path(given).expanduser()
+    except RuntimeError as error:
+        # "~someone" whom the system does not know.
+        raise MissingFileError(f"{given} does not exist", "check the path") from error
+
+
+def _path_or_none(given: str | Path | None) -> Path | None:
+    return None if given is None else _path(given)
 
 
 def _unknown(path: Path) -> FileFormatError | MissingFileError:
@@ -161,8 +172,28 @@ def _unknown(path: Path) -> FileFormatError | MissingFileError:
         exists = False
     if not exists:
         return MissingFileError(f"{path} does not exist", "check the path")
+    columns = _columns(path)
+    if columns:
+        return FileFormatError(
+            f"{path} is not recognised: it is a table whose columns do not tell what they hold "
+            f"({columns})",
+            "say which with columns={'x': ..., 'y': ...} ('gene' and 'count' too, where each row "
+            "is a record), or give spots= with a table of positions; single molecules and tables "
+            "of cells without counts are not read",
+        )
     titles = "; ".join(_module(name).TITLE for name in FORMATS)
     return FileFormatError(f"{path} is not recognised", f"give one of these: {titles}")
+
+
+def _columns(path: Path) -> str:
+    """The first columns of a table, for a message; empty for other files."""
+    from .roles import table_columns
+
+    try:
+        names = [name for name, _ in table_columns(path)] if path.is_file() else []
+    except StmaskError:
+        return ""
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
 
 
 def _module(name: str) -> ModuleType:

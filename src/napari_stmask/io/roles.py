@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -35,8 +36,11 @@ _PLACES = (
     ("spatial_x", "spatial_y"),
     ("coord_x", "coord_y"),
     ("x_coord", "y_coord"),
+    ("xcoord", "ycoord"),
     ("x_um", "y_um"),
     ("x", "y"),
+    ("array_col", "array_row"),
+    ("col", "row"),
 )
 """Pairs of names for (x, y), the most telling ones first."""
 # fmt: off
@@ -64,6 +68,15 @@ _FACTS = frozenset((
 ))
 # fmt: on
 """Names that are no genes wherever they stand, in lower case."""
+_FACT = re.compile(
+    r"unnamed: \d+|orig\.ident|leiden.*|louvain.*|.*clusters?|.*_res\.[\d.]+|percent[._].*|pct_.*"
+    r"|log1p_.*|n_genes_by_counts|n(count|feature)_.*|transcripts?_count|transcript_id|barcode_id"
+    r"|(mean|max)\.\w+|\w+_(raw|high_pass)|center[xy]_(local|global)_px|[xyz]_(location|local_px"
+    r"|global_px)|global_[xyz]|aspect_?ratio|anisotropy|solidity|eccentricity"
+    r"|array_\w+|confidence|\w+_(confidence|adjusted)|spamask|instance_id"
+    r"|perimeter(_area_ratio)?|\w+_distance|cell_?comp"
+)
+"""Further ones, as scanpy, Seurat and the instruments write them for cells and molecules."""
 _MIN_GENES = 3
 
 
@@ -216,13 +229,22 @@ def genes_of(columns: Sequence[tuple[str, str]], roles: Mapping[str, str]) -> li
     return [
         name
         for name, kind in columns
-        if kind == NUMBER and name and name not in taken and name.lower() not in _FACTS
+        if kind == NUMBER and name and name not in taken and not _is_fact(name.lower())
     ]
 
 
+def _is_fact(name: str) -> bool:
+    return name in _FACTS or _FACT.fullmatch(name) is not None
+
+
 def is_usable(columns: Sequence[tuple[str, str]]) -> bool:
-    """Whether a table can be read as a section without being told what its columns mean."""
+    """Whether a table can be read as a section without being told what its columns mean.
+
+    Tables of single molecules, with a gene but no count on each line, cannot.
+    """
     roles = guess_roles(columns)
     if not {"x", "y"} <= set(roles):
+        return False
+    if "gene" not in roles and any(n.lower() in _GENES and k == TEXT for n, k in columns):
         return False
     return "gene" in roles or len(genes_of(columns, roles)) >= _MIN_GENES

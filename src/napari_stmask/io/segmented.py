@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from ..core.errors import DataError, FileFormatError, MissingFileError
 from .guard import guarded
 from .mtx import is_mtx_folder, read_mtx
+from .names import named_genes
 from .positions import MIN_MATCH
 from .scalefactors import read_scalefactors
-from .symbols import gene_table
 from .tenx import GENE_EXPRESSION, TenxMatrix, read_h5
 from .tissue_images import read_tissue_images
 
@@ -89,8 +89,7 @@ def load_cells(folder: Path, path: Path, options: ReadOptions) -> Section:
     genes = np.flatnonzero(matrix.types == GENE_EXPRESSION)
     if not genes.size:
         raise DataError(f"{folder} has no '{GENE_EXPRESSION}' features", "give another output")
-    var = gene_table(matrix.names[genes], None, notes)
-    var["gene_ids"] = matrix.ids[genes]
+    var = named_genes(matrix.names[genes], matrix.ids[genes], notes)
     counts = matrix.counts if rows.size == len(matrix.barcodes) else matrix.counts[rows]
     counts = counts if genes.size == counts.shape[1] else counts[:, genes]
     adata = AnnData(counts, {"area": areas[found]}, var)

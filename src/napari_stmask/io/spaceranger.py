@@ -10,7 +10,7 @@ import numpy as np
 from ..core.errors import DataError, FileFormatError, ParameterError
 from . import positions as pos
 from .layout import Layout, find_layout
-from .names import unique_names
+from .names import named_genes
 from .options import CELL, ReadOptions
 from .scalefactors import read_scalefactors
 from .segmented import find_segmented, load_cells
@@ -30,6 +30,8 @@ TITLE = "a Space Ranger output (outs folder, or its feature_bc_matrix.h5)"
 OPTIONS = frozenset({"bin", "filtered"})
 
 _SPOT_UM = 55.0
+_MAX_OUTSIDE = 0.05
+"""Share of a filtered matrix that may lie outside the tissue; a run leaves none there."""
 
 
 def matches(path: Path) -> bool:
@@ -70,6 +72,8 @@ def load(path: Path, options: ReadOptions) -> Section:
     matrix = _read_matrix(matrix_path)
     table = pos.read_positions(position_path)
     adata = _assemble(matrix, table, position_path, notes)
+    if "filtered" in matrix_path.name:
+        _note_outside(matrix, table, adata.n_obs, position_path, notes)
     name = options.name or matrix.library or layout.name
     factors = read_scalefactors(layout.find("scalefactors_json.json"), notes)
     images = read_tissue_images(layout.find, factors, notes)
@@ -141,7 +145,6 @@ def _assemble(
     matrix: TenxMatrix, table: pd.DataFrame, position_path: Path, notes: list[str]
 ) -> AnnData:
     """Join counts and positions; keep genes and the spots under tissue."""
-    import pandas as pd
     from anndata import AnnData
 
     match = pos.match_barcodes(matrix.barcodes, table, position_path)
@@ -172,13 +175,26 @@ def _assemble(
     spots = spots[inside]
     counts = matrix.counts[match.rows[inside]]
     obs = _spot_table(spots, matrix.barcodes[match.rows[inside]])
-    names = unique_names(matrix.names[genes], notes)
-    var = pd.DataFrame(
-        {"gene_ids": matrix.ids[genes], "feature_types": matrix.types[genes]}, index=names
-    )
+    var = named_genes(matrix.names[genes], matrix.ids[genes], notes)
+    var["feature_types"] = matrix.types[genes]
     adata = AnnData(counts if len(genes) == counts.shape[1] else counts[:, genes], obs, var)
     adata.obsm["spatial"] = spots[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy(np.float64)
     return adata
+
+
+def _note_outside(
+    matrix: TenxMatrix, table: pd.DataFrame, n_inside: int, path: Path, notes: list[str]
+) -> None:
+    """Say where a filtered matrix and the positions differ about what is tissue.
+
+    All slides have the same barcodes, so the positions of another section join without a gap.
+    """
+    n_placed = len(pos.match_barcodes(matrix.barcodes, table, path).rows)
+    if n_placed - n_inside > _MAX_OUTSIDE * n_placed:
+        notes.append(
+            f"{n_placed - n_inside} of {n_placed} spots of the filtered matrix are not under "
+            f"tissue in {path.name}: it may be that of another section."
+        )
 
 
 def _spot_table(spots: pd.DataFrame, barcodes: Any) -> pd.DataFrame:

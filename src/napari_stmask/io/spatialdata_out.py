@@ -77,12 +77,18 @@ def to_spatialdata(section: Section) -> SpatialData:
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", section.name).lstrip("_") or "section"
     region = f"{name}_spots"
     adata = with_metadata(section)
-    adata.uns.pop("spatialdata_attrs", None)
     import pandas as pd
 
-    adata.obs[_REGION] = pd.Categorical([region] * adata.n_obs)
-    adata.obs[_INSTANCE] = np.arange(adata.n_obs)
-    table = TableModel.parse(adata, region=region, region_key=_REGION, instance_key=_INSTANCE)
+    # The columns that joined table and shapes where this was read may be written anew; others of
+    # these names are the user's.
+    before = adata.uns.pop("spatialdata_attrs", {})
+    region_key, instance_key = (
+        before.get(key) or _free(name, adata.obs.columns)
+        for key, name in (("region_key", _REGION), ("instance_key", _INSTANCE))
+    )
+    adata.obs[region_key] = pd.Categorical([region] * adata.n_obs)
+    adata.obs[instance_key] = np.arange(adata.n_obs)
+    table = TableModel.parse(adata, region=region, region_key=region_key, instance_key=instance_key)
     images = {}
     if section.image is not None:
         images[f"{name}_image"] = _image(section.image, section.um_per_px)
@@ -90,6 +96,10 @@ def to_spatialdata(section: Section) -> SpatialData:
         images=images, shapes={region: _shapes(section)}, tables={"table": table}
     )
     return found
+
+
+def _free(name: str, taken: Any) -> str:
+    return name if name not in taken else _free(f"spots_{name}", taken)
 
 
 def _shapes(section: Section) -> Any:

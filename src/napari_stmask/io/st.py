@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import DataError, FileFormatError
 from ..core.histology import Histology
+from .folders import first_entries
 from .guard import JPEG, PNG, TIFF, kind_of
 from .options import ReadOptions
 from .positions import MIN_MATCH, ST_PITCH_UM, um_per_px
@@ -26,6 +26,7 @@ from .st_tables import (
     read_spot_table,
     same_section,
     share_of_ids,
+    tells_apart,
 )
 from .symbols import gene_table
 from .text import Dialect, is_text_table, sniff, stem_of
@@ -45,6 +46,8 @@ OPTIONS = frozenset({"filtered", "spots", "symbols"})
 _SPOT_UM = 100.0
 _STAGGERED_UM = 100.0
 """One array unit of the arrays with 2,000 spots, which fill every second place of the grid."""
+_WIDEST = 40.0
+"""Largest row or column of the arrays that fill every place: they have 33 x 35 spots."""
 _GLANCE, _MAX_FILES = 24, 400
 """Text tables of a folder that are looked at to recognise it, and to read it."""
 _IMAGES = (PNG, JPEG, TIFF)
@@ -103,16 +106,16 @@ def load(path: Path, options: ReadOptions) -> Section:
     position, pixels = _positions(table, array[rows])
     adata = AnnData(counts.matrix[rows], obs, gene_table(counts.genes, options.symbols, notes))
     adata.obsm["spatial"] = position
-    unit = _unit_um(array if spots is None else _array_of(spots.table))
-    if unit != ST_PITCH_UM:
-        notes.append("Spots fill every second place of the array, so 100 µm per place are assumed.")
-    scale = _um_per_px(table, array[rows], position, unit) if pixels else unit
+    unit = _unit_um(array if spots is None else _array_of(spots.table), notes)
+    scale = unit
+    if pixels and unit is not None:
+        scale = _um_per_px(table, array[rows], position, unit)
     section = Section(
         adata,
         name=options.name or stem_of(counts_path),
         image=None,
         um_per_px=scale,
-        platform="st",
+        platform="unknown" if unit is None else "st",
         source=str(path),
         notes=notes,
     )
@@ -126,7 +129,7 @@ def load(path: Path, options: ReadOptions) -> Section:
 
 def _tables(folder: Path, limit: int = _MAX_FILES) -> Iterator[tuple[Path, Dialect | None]]:
     """Text tables of a folder; of a folder with very many, the first ones."""
-    found = sorted(entry for entry in islice(folder.iterdir(), 2000) if is_text_table(entry))
+    found = first_entries(folder, is_text_table)
     return ((entry, sniff(entry)) for entry in found[:limit] if entry.is_file())
 
 
@@ -177,12 +180,15 @@ def _find_spots(
     beside = [(p, d) for p, d in _tables(counts.parent) if d is not None and p != counts]
     label_files = [p for p, d in beside if is_label_table(d)]
     spot_files = [p for p, d in beside if is_spot_table(d) and p not in label_files]
+    label_files = _not_of_others(counts, label_files, beside)
     label_path = _fitting(counts, label_files, "labels")
     labels = None if label_path is None else read_spot_table(label_path)
     if given is not None:
         return read_spot_table(given), labels
-    spot_path = _fitting(counts, spot_files, "spots")
+    spot_path = _fitting(counts, _not_of_others(counts, spot_files, beside), "spots")
     if spot_path is not None:
+        if tells_apart(counts, spot_path):
+            notes.append(f"{spot_path.name} was taken for the spots, though its name is another.")
         return read_spot_table(spot_path), labels
     if labels is not None and labels.has("pixel_x", "pixel_y"):
         notes.append(f"Pixel positions are those of {labels.path.name}: there is no spot table.")
@@ -191,6 +197,18 @@ def _find_spots(
         f"There is no table of spots beside {counts.name}; positions are those on the array."
     )
     return None, labels
+
+
+def _not_of_others(
+    counts: Path, files: list[Path], beside: list[tuple[Path, Dialect]]
+) -> list[Path]:
+    """Without the tables that are named after other counts: all arrays have the same spots."""
+    others = [path for path, dialect in beside if _is_counts(dialect)]
+    return [
+        path
+        for path in files
+        if same_section(counts, path) or not any(same_section(other, path) for other in others)
+    ]
 
 
 def _fitting(counts: Path, files: list[Path], what: str) -> Path | None:
@@ -296,11 +314,22 @@ def _array_of(table: pd.DataFrame) -> NDArray[np.float64]:
     return np.asarray(table[["x", "y"]], dtype=np.float64)
 
 
-def _unit_um(array: NDArray[np.float64]) -> float:
-    """Micrometres per array unit: the denser arrays use every second place of the grid."""
+def _unit_um(array: NDArray[np.float64], notes: list[str]) -> float | None:
+    """Micrometres per array unit: the denser arrays use every second place of the grid.
+
+    None for arrays of other makes, such as DBiT-seq, which name their spots in the same way.
+    """
     odd = np.rint(array).astype(np.int64).sum(axis=1) % 2
-    staggered = len(odd) > 10 and odd.min() == odd.max()
-    return _STAGGERED_UM if staggered else ST_PITCH_UM
+    if len(odd) > 10 and odd.min() == odd.max():
+        notes.append("Spots fill every second place of the array, so 100 µm per place are assumed.")
+        return _STAGGERED_UM
+    if array.max() > _WIDEST:
+        notes.append(
+            f"The array is {array.max():.0f} spots wide, more than legacy ST has, so its platform "
+            "and its scale in µm are not known."
+        )
+        return None
+    return ST_PITCH_UM
 
 
 def _um_per_px(
@@ -351,8 +380,8 @@ def _set_image(
 
 def _images(counts: Path) -> list[Path]:
     """Images beside the counts, by name: those of the section, else those named ``HE``."""
-    files = sorted(islice(counts.parent.iterdir(), 2000))
-    images = [p for p in files if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".tif", ".tiff")]
+    ends = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+    images = first_entries(counts.parent, lambda name: name.lower().endswith(ends))
     images = [p for p in images if kind_of(p) in _IMAGES]
     same = [p for p in images if same_section(counts, p)]
     return same or [p for p in images if p.name.lower().startswith("he")]

@@ -27,6 +27,7 @@ __all__ = [
     "read_spot_table",
     "same_section",
     "share_of_ids",
+    "tells_apart",
 ]
 
 NUMBERS = ("x", "y", "new_x", "new_y", "pixel_x", "pixel_y", "selected")
@@ -34,7 +35,8 @@ NUMBERS = ("x", "y", "new_x", "new_y", "pixel_x", "pixel_y", "selected")
 MAX_ARRAY = 10_000
 """Largest row or column of an array that is taken for one."""
 _LABELS = ("label", "labels", "annotation", "ground_truth", "region")
-_ID = re.compile(r"X?(\d{1,6}(?:\.\d+)?)x(\d{1,6}(?:\.\d+)?)")
+_ID = re.compile(r"(?:[A-Za-z0-9.-]{1,40}_)?X?(\d{1,6}(?:\.\d+)?)x(\d{1,6}(?:\.\d+)?)(?:_\d{1,4})?")
+"""``COLxROW``, with the name of a section before or a number of one after it."""
 _FEW, _MANY = 6, 7
 _MAX_SPOTS = 1_000_000
 _WORDS = re.compile(r"[^a-z0-9]+")
@@ -65,6 +67,11 @@ def share_of_ids(texts: Iterable[str]) -> float:
 def same_section(a: Path, b: Path) -> int:
     """How many words two file names share that tell sections apart."""
     return len(_words(a) & _words(b))
+
+
+def tells_apart(a: Path, b: Path) -> bool:
+    """Whether two file names name two sections, as far as words can tell."""
+    return bool(_words(a)) and bool(_words(b)) and not same_section(a, b)
 
 
 def _words(path: Path) -> set[str]:

@@ -13,10 +13,8 @@ from .stereoseq import NM
 if TYPE_CHECKING:
     from anndata import AnnData
 
-__all__ = ["RAW_LAYER", "StereoFacts", "raw_counts", "stereo_facts"]
+__all__ = ["StereoFacts", "stereo_facts"]
 
-RAW_LAYER = "counts"
-"""Layer to which the counts in ``raw`` are brought."""
 _BIN_TYPES = ("bins", "cell_bins")
 _UM = ("um", "µm", "μm")
 
@@ -67,32 +65,6 @@ def stereo_facts(adata: AnnData) -> StereoFacts | None:
         return None
     cells = "area" in adata.obs
     return StereoFacts(scale, None if cells else _number(space.get("binsize")))
-
-
-def raw_counts(adata: AnnData) -> str | None:
-    """The layer with the counts that stereopy keeps in ``raw``, where ``X`` holds other values.
-
-    Returns
-    -------
-    str or None
-        `RAW_LAYER`, which is made; None if ``X`` holds counts, or ``raw`` does not hold them.
-    """
-    from ..core.section import count_problem
-
-    if adata.raw is None or not count_problem(_values(adata.X)):
-        return None
-    if not adata.var_names.isin(adata.raw.var_names).all():
-        return None
-    counts = adata.raw[:, adata.var_names].X
-    if count_problem(_values(counts)):
-        return None
-    adata.layers[RAW_LAYER] = counts
-    return RAW_LAYER
-
-
-def _values(matrix: Any) -> Any:
-    """The stored values of a matrix, dense or sparse."""
-    return matrix.data if hasattr(matrix, "indptr") else np.asarray(matrix).ravel()
 
 
 def _chip(value: Any) -> str | None:

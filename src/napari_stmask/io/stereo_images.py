@@ -6,6 +6,7 @@ belong to it start either there too, as the vendor's do, or at the origin of the
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import DataError, FileFormatError, MissingFileError, ResourceError
-from ..core.memory import available_bytes, human
 from .bins import MAX_CELL, Records
 from .guard import PNG, TIFF, guarded, kind_of
 
@@ -24,6 +24,8 @@ MAX_MASK_BYTES = 2_000_000_000
 """Most bytes of a mask: numbered cells of a field of 1 cm, or the tissue of one of 2 cm."""
 _WHAT = "a mask (TIFF or PNG with one grey channel)"
 _TISSUE = ("tissue_cut", "tissue_mask")
+_CHIP = re.compile(r"[A-Z]{1,3}\d{5,}[A-Z0-9]*(?:_[A-Z]\d+)?")
+"""Serial number of a chip, such as SS200000135TL_D1 or A02598A4."""
 _STAINS = ("he", "ssdna", "dapi")
 
 
@@ -121,6 +123,8 @@ def open_mask(path: Path, *, cells: bool) -> Mask:
     if _is_binary(values, top):
         from skimage.measure import label
 
+        from ..core.memory import available_bytes, human
+
         if values.size * 8 > available_bytes():
             raise ResourceError(
                 f"Finding the cells of {path} takes {human(values.size * 8)}",
@@ -160,6 +164,8 @@ def _pixels(path: Path) -> NDArray[Any]:
 
 
 def _check_size(path: Path, shape: tuple[int, ...], itemsize: int) -> None:
+    from ..core.memory import human
+
     size = float(np.prod(shape, dtype=np.float64)) * itemsize
     if size > MAX_MASK_BYTES:
         raise FileFormatError(
@@ -208,10 +214,13 @@ def stem(path: Path) -> str:
 
 
 def _beside(path: Path, chip: str | None) -> list[Path]:
-    """TIFF beside a file; of its chip, where one of them is named after it."""
+    """TIFF beside a file; of its chip, where one is named after it, and never of another chip."""
     try:
         images = sorted(p for p in path.parent.iterdir() if p.suffix.lower() in (".tif", ".tiff"))
     except OSError:
         return []
     key = chip or stem(path)
-    return [p for p in images if key in p.name] or images
+    same = [p for p in images if key in p.name]
+    if same or _CHIP.search(key) is None:
+        return same or images
+    return [p for p in images if _CHIP.search(p.name) is None]

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from ..core.errors import DataError, ParameterError
 from . import bins
+from .names import named_genes
 from .options import CELL, ReadOptions
 from .stereo_images import Mask, find_tissue, open_mask
-from .stereoseq import About, Source, Spots, gene_table, make_section
+from .stereoseq import About, Source, Spots, make_section
 from .tally import GENE_BITS, Tally, matrix_of
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ def _binned(source: Source, side: int, options: ReadOptions) -> Spots:
     if mask is not None:
         share = f"{found.n_kept} of {found.n_records}"
         about.notes.append(f"{share} records lie on the tissue in {mask.path.name}.")
-    var = gene_table(*source.genes(), about.notes)
+    ids, symbols = source.genes()
+    var = named_genes(symbols, ids, about.notes)
     keys, counts = matrix_of(found.tallies[0], len(var))
     row = (keys >> np.uint64(bins.AXIS_BITS)).astype(np.int64)
     column = (keys & np.uint64(bins.MAX_COORDINATE)).astype(np.int64)
@@ -104,7 +106,8 @@ def _cells(source: Source, options: ReadOptions) -> Spots:
     outside = found.n_records - found.n_kept
     if outside:
         about.notes.append(f"{outside} of {found.n_records} records lie outside of cells.")
-    var = gene_table(*source.genes(), about.notes)
+    ids, symbols = source.genes()
+    var = named_genes(symbols, ids, about.notes)
     numbers, counts = matrix_of(found.tallies[0], len(var))
     dnb, coords = _means(found.tallies[1], len(numbers))
     obs = pd.DataFrame({"dnb_count": dnb}, index=numbers.astype(str).astype(object))

@@ -28,7 +28,6 @@ __all__ = [
     "About",
     "Source",
     "Spots",
-    "gene_table",
     "make_section",
 ]
 
@@ -114,19 +113,6 @@ class Spots:
     kind: int | str
     diameter: float | None
     size: tuple[int, int]
-
-
-def gene_table(ids: list[str], symbols: list[str], notes: list[str]) -> pd.DataFrame:
-    """Genes by unique symbol, with their identifiers."""
-    import pandas as pd
-    from anndata.utils import make_index_unique
-
-    names = pd.Index(symbols, dtype=object)
-    repeated = int(names.duplicated().sum())
-    if repeated:
-        notes.append(f"{repeated} repeated gene symbols were made unique by a number ('-1').")
-        names = make_index_unique(names)
-    return pd.DataFrame({"gene_ids": ids}, index=names)
 
 
 def make_section(about: About, spots: Spots, options: ReadOptions) -> Section:

@@ -44,6 +44,8 @@ _SAMPLE_LINES = 12
 _MIN_SHARE = 0.6
 """Share of the first lines that must have the same number of fields."""
 _MAX_COMMENTS = 1000
+_GLANCE = 1 << 12
+"""So many bytes of a table hold a mark between columns."""
 _SUFFIXES = (".tsv", ".csv", ".txt", ".tab")
 _DELIMITERS = "\t,; "
 _GZIP = b"\x1f\x8b"
@@ -84,17 +86,17 @@ class Dialect:
 
 
 def is_number(text: str) -> bool:
-    """Whether ``text`` is a number, NaN and infinity included."""
+    """Whether ``text`` is a number, NaN and infinity included; ``10_13`` is an identifier."""
     try:
         float(text)
     except ValueError:
         return False
-    return True
+    return "_" not in text
 
 
-def is_text_table(path: Path) -> bool:
+def is_text_table(path: Path | str) -> bool:
     """Whether the name is that of a text table: tsv, csv, txt or tab, gzipped or not."""
-    return path.name.lower().removesuffix(".gz").endswith(_SUFFIXES)
+    return str(path).lower().removesuffix(".gz").endswith(_SUFFIXES)
 
 
 def stem_of(path: Path) -> str:
@@ -168,6 +170,8 @@ def _head(path: Path) -> tuple[list[str], int]:
     skip = 0
     room = MAX_HEAD
     with open_text(path) as stream:
+        if not _may_be_table(stream):
+            return [], 0
         while len(lines) <= _SAMPLE_LINES:
             try:
                 raw = stream.readline(room)
@@ -192,6 +196,16 @@ def _head(path: Path) -> tuple[list[str], int]:
                 continue
             lines.append(line)
     return lines, skip
+
+
+def _may_be_table(stream: io.BufferedReader) -> bool:
+    """Whether the first bytes can be those of a table: spares reading for a line's end in vain."""
+    try:
+        head = stream.peek()
+    except _DAMAGE:
+        return True
+    plain = len(head) < _GLANCE or any(ord(mark) in head for mark in _DELIMITERS)
+    return plain and 0 not in head
 
 
 def _dialect(lines: Sequence[str], skip: int) -> Dialect | None:

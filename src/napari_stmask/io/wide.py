@@ -21,7 +21,7 @@ __all__ = ["Wide", "read_wide", "stack"]
 
 _BLOCK = 4 * 1024**2
 _MAX_FIELD = 64
-_NEWLINE, _ZERO = 10, 48
+_NEWLINE, _ZERO, _UNDERSCORE = 10, 48, 95
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,10 @@ class _Lines:
             values[at[whole]] = digits[whole] @ powers
             other = np.ascontiguousarray(field[~whole])
             if len(other):
-                values[at[~whole]] = _as_float(other.view(f"S{length}").ravel())
+                numbers = _as_float(other.view(f"S{length}").ravel())
+                # Python takes 10_13 for 1013; in tables it is an identifier.
+                numbers[(other == _UNDERSCORE).any(axis=1)] = np.nan
+                values[at[~whole]] = numbers
         return values
 
     def _refuse_value(self, row: int, place: int) -> None:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["safe_text", "write_csv", "write_loupe", "write_parquet"]
 
 _RISKY = ("=", "+", "-", "@", "\t", "\r")
-_OWN = ("barcode", "x", "y")
 
 
 def write_csv(section: Section, path: Path, *, embedding: bool = False) -> None:
@@ -70,9 +69,11 @@ def _table(section: Section, embedding: bool) -> dict[str, pd.Series[Any]]:
         "x": pd.Series(section.coords[:, 0]),
         "y": pd.Series(section.coords[:, 1]),
     }
-    for name in adata.obs.columns:
-        label = f"obs.{name}" if name in _OWN else str(name)
-        columns[label] = adata.obs[name].reset_index(drop=True)
+    for place, name in enumerate(adata.obs.columns):
+        label = str(name)
+        while label in columns:
+            label = f"obs.{label}"
+        columns[label] = adata.obs.iloc[:, place].reset_index(drop=True)
     if embedding:
         found = [key for key in adata.obsm if str(key).startswith("X_")]
         if not found:

@@ -12,8 +12,8 @@ from ..core.errors import DataError, FileFormatError
 from .cells import cell_section, read_cells, require
 from .guard import guarded
 from .mtx import is_mtx_folder, read_mtx
+from .names import named_genes
 from .options import ReadOptions
-from .symbols import gene_table
 from .tenx import GENE_EXPRESSION, TenxMatrix, read_h5
 
 if TYPE_CHECKING:
@@ -78,8 +78,7 @@ def load(path: Path, options: ReadOptions) -> Section:
             f"{', '.join(kinds)}."
         )
         counts = counts[:, genes]
-    var = gene_table(matrix.names[genes], None, notes)
-    var["gene_ids"] = matrix.ids[genes]
+    var = named_genes(matrix.names[genes], matrix.ids[genes], notes)
     notes.append(
         "Stains of the instrument are not shown; an H&E image of the section can be added with "
         "image= and its transform (*_imagealignment.csv) with alignment=."
