@@ -27,7 +27,14 @@ METHOD_PAGES = {name: ROOT / "docs" / "methods" / f"{name}.md" for name in avail
 TABLES = ("parameters", "presets")
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
-_NOT_OURS = {"binned_outputs/", "segmented_outputs/", "square_016um/", "spatial/", "outs/", "stmask-demo/"}
+_NOT_OURS = {
+    "binned_outputs/",
+    "segmented_outputs/",
+    "square_016um/",
+    "spatial/",
+    "outs/",
+    "stmask-demo/",
+}
 """Folders of Space Ranger and of the demo."""
 page = pytest.mark.parametrize("path", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 

@@ -313,3 +313,13 @@ def test_identifiers_with_an_underscore_are_no_numbers(tmp_path: Path) -> None:
     table.loc[N - 1, "Gfap"] = "1_0"
     with pytest.raises(FileFormatError, match="holds '1_0', expected a number"):
         read(save(table, path))
+
+
+def test_a_header_longer_than_a_field_of_csv(tmp_path: Path) -> None:
+    names = [f"ENSMUSG{i:011d}" for i in range(9000)]
+    rows = [f"c{r},{r},{r * r % 7}" + ",1,0,2" * 3000 for r in range(9)]
+    path = tmp_path / "wide.csv"
+    path.write_text("\n".join(["cell,x,y," + ",".join(names), *rows]))
+    found = read(path)
+    assert isinstance(found, Section)
+    assert (found.n_spots, found.n_genes) == (9, 9000)

@@ -56,11 +56,11 @@ def _refusal(path: Path, why: str) -> OutputError:
 
 def _holds(path: Path, original: Any) -> bool:
     """Whether ``path`` is the original, or a folder around it."""
-    if original is None or not path.exists():
+    if original is None:
         return False
     try:
         path, original = path.resolve(), Path(original).resolve()
-        return path.samefile(original) or path in original.parents
+        return path.exists() and (path.samefile(original) or path in original.parents)
     except (OSError, ValueError, RuntimeError):
         return False
 

@@ -173,7 +173,9 @@ def _assemble(
         )
     genes = _gene_columns(matrix, position_path)
     spots = spots[inside]
-    counts = matrix.counts[match.rows[inside]]
+    rows = match.rows[inside]
+    # Filtered matrices hold these spots only: a second copy of the counts would serve nobody.
+    counts = matrix.counts if rows.size == n_barcodes else matrix.counts[rows]
     obs = _spot_table(spots, matrix.barcodes[match.rows[inside]])
     var = named_genes(matrix.names[genes], matrix.ids[genes], notes)
     var["feature_types"] = matrix.types[genes]

@@ -211,6 +211,9 @@ def _may_be_table(stream: io.BufferedReader) -> bool:
 def _dialect(lines: Sequence[str], skip: int) -> Dialect | None:
     lines = [line for line in lines if line.strip()]
     for delimiter in _DELIMITERS:
+        if not any(delimiter in line for line in lines[:2]):
+            # A line that is one field may be longer than the csv module allows.
+            continue
         rows = [tuple(row) for row in csv.reader(lines, delimiter=delimiter)]
         # A damaged line among the first ones is named by the reader.
         width, count = Counter(map(len, rows[1:] or rows)).most_common(1)[0] if rows else (0, 0)
