@@ -144,6 +144,8 @@ def _run(
     for one in path:
         found = read(one, **reading)
         sections += found if isinstance(found, list) else [found]
+    if out is not None:
+        check_writable(out, sections[0])
     given = (_read_params(params, method) if params else {}) | values
     result = watch(
         submit(

@@ -388,6 +388,7 @@ def test_layers_are_only_touched_on_the_main_thread(
 
 
 def test_drop_on_the_dock(viewer, qtbot, section, tmp_path):
+    from napari.utils.notifications import notification_manager
     from qtpy.QtCore import QMimeData, QPointF, QUrl
     from qtpy.QtGui import QDropEvent
 
@@ -396,10 +397,12 @@ def test_drop_on_the_dock(viewer, qtbot, section, tmp_path):
     path = write(section, tmp_path / "dropped ä.h5ad")
     tissue = open_dock(viewer, "Open tissue")
     mime = QMimeData()
-    mime.setUrls([QUrl.fromLocalFile(str(path))])
+    mime.setUrls([QUrl.fromLocalFile(str(p)) for p in (path, tmp_path / "other.h5ad")])
     button, keys = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
     event = QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, mime, button, keys)
-    tissue.drop.dropEvent(event)
+    with notification_manager:
+        tissue.drop.dropEvent(event)
+    assert "drop one file or folder at a time" in notification_manager.records[-1].message
     session = session_of(viewer)
     qtbot.waitUntil(lambda: session.selected is not None, timeout=10_000)
     assert session.selected.section.n_spots == section.n_spots

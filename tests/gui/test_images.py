@@ -112,6 +112,8 @@ def test_use_selected_layers_takes_a_new_place(viewer, qtbot, section):
     world = layer.data_to_world((3, 4))
     layer.opacity = 0.5
     layer.translate = np.add(layer.translate, (30, -12))
+    # With the other layers of the section selected too.
+    viewer.layers.selection = set(viewer.layers)
     click(qtbot, tissue.layers)
     unit = section.um_per_px
     moved = section.image.matrix[:2, 2] - before.matrix[:2, 2]

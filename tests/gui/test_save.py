@@ -13,6 +13,7 @@ from napari_stmask.core.errors import DataError, OutputError, ParameterError
 from napari_stmask.gui import formats
 from napari_stmask.gui.commands import open_dock
 from napari_stmask.gui.export import export
+from napari_stmask.gui.legend_model import NAME
 from napari_stmask.gui.session import session_of
 from napari_stmask.io.read import read
 from napari_stmask.io.write import WRITERS
@@ -204,6 +205,23 @@ def test_the_export_is_of_the_shown_result(
     session.select(item.id, "other")
     export_and_wait(qtbot, legend, tmp_path / "e.geojson")
     assert len(names_in(tmp_path / "e.geojson")) == 4
+
+
+@pytest.mark.parametrize("name", ["slide.ome.tif", "slide.png"])
+def test_the_slide_is_not_exported_over(legend, session, section, qtbot, tmp_path, name):
+    slide = tmp_path / name
+    slide.write_bytes(b"pixels")
+    section.reading["image"] = str(slide)
+    export_and_wait(qtbot, legend, slide)
+    assert "so it is not replaced" in legend.strip.text.text()
+    assert slide.read_bytes() == b"pixels"
+
+
+def test_a_long_name_is_told_in_full(legend, session):
+    name = "white matter " * 9
+    session.edit(session.selected_domains.state.renamed(0, name))
+    tip = legend.model.index(0, NAME).data(Qt.ItemDataRole.ToolTipRole)
+    assert tip.startswith(name.strip())
 
 
 def test_a_missing_extra_tells_the_command(legend, qtbot, tmp_path, monkeypatch):

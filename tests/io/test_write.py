@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from napari_stmask.core.errors import CancelledError, OutputError
+from napari_stmask.core.histology import Histology
 from napari_stmask.core.section import Section
 from napari_stmask.io.atomic import atomic_path
 from napari_stmask.io.metadata import SECTION_KEY
@@ -53,6 +54,34 @@ def test_scanpy_can_read_it(section: Section, tmp_path: Path) -> None:
     entry = adata.uns["spatial"]["tiny"]
     assert entry["images"]["hires"].shape == (400, 500, 3)
     assert float(entry["scalefactors"]["spot_diameter_fullres"]) == 22.0
+
+
+def test_an_image_of_ones_own_is_what_comes_back(section: Section, tmp_path: Path) -> None:
+    found = read(write(section, tmp_path / "a.h5ad"))
+    assert isinstance(found, Section)
+    assert found.image is not None
+    platform = found.image.levels[0]
+    # The platform's image stays as it is, whatever else is written.
+    again = read(write(found, tmp_path / "b.h5ad"))
+    assert isinstance(again, Section)
+    assert again.image is not None
+    np.testing.assert_array_equal(again.image.levels[0], platform)
+    # Moved by hand.
+    moved = np.array([[1.0, 0, 60], [0, 1, 40], [0, 0, 1]])
+    again.image = again.image.placed(transform=moved)
+    third = read(write(again, tmp_path / "c.h5ad"))
+    assert isinstance(third, Section)
+    assert third.image is not None
+    np.testing.assert_array_equal(third.image.levels[0], platform[40:, 60:])
+    # Another one, from a file.
+    red = np.full((200, 250, 3), (255, 0, 0), np.uint8)
+    found.image = Histology([red], 0.5, source=str(tmp_path / "red.png"))
+    fourth = read(write(found, tmp_path / "d.h5ad"))
+    assert isinstance(fourth, Section)
+    assert fourth.image is not None
+    np.testing.assert_array_equal(fourth.image.levels[0], red)
+    assert fourth.image.scale == 0.5
+    np.testing.assert_array_equal(found.adata.uns["spatial"]["tiny"]["images"]["hires"], platform)
 
 
 def test_a_view_and_no_image(section: Section, tmp_path: Path) -> None:
@@ -183,3 +212,6 @@ def test_permissions_and_links_are_kept(section: Section, tmp_path: Path) -> Non
 
 def test_long_name(section: Section, tmp_path: Path) -> None:
     assert write(section, tmp_path / ("n" * 245 + ".csv")).is_file()
+    section.source = str(tmp_path / "source.h5ad")
+    with pytest.raises(OutputError, match="is not a usable path"):
+        write(section, tmp_path / ("n" * 300 + ".csv"))

@@ -17,9 +17,9 @@ _DROP_TEXT = (
 
 
 class DropArea(QFrame):
-    """Takes a file or folder; ``dropped`` carries the first local path."""
+    """Takes a file or folder; ``dropped`` carries the local paths."""
 
-    dropped = Signal(str)
+    dropped = Signal(list)
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,9 +50,9 @@ class DropArea(QFrame):
         super().dragLeaveEvent(event)
 
     def dropEvent(self, event: QDropEvent) -> None:
-        """Open the first path."""
+        """Hand the paths on."""
         self._highlight(False)
         paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
         if paths:
             event.acceptProposedAction()
-            self.dropped.emit(paths[0])
+            self.dropped.emit(paths)

@@ -36,14 +36,17 @@ def export(
     ParameterError
         If there are no domains to draw or to write, or every one is hidden in a figure.
     OutputError
-        If the suffix is unknown, the path cannot be written or a package is not installed.
+        If the suffix is unknown, the path cannot be written, an original would be lost or a
+        package is not installed.
     """
     path = Path(path)
     if is_figure(path):
+        from ..io.originals import check_originals
         from ..viz.figure import save_domains_figure
 
         if state is None:
             raise ParameterError("There are no domains to draw", "find domains first")
+        check_originals(section, path)
         state = shown_only(state)
         return save_domains_figure(section, state.codes, state.names, state.colors, path)
     from ..io.write import write, writer_of

@@ -85,10 +85,13 @@ def is_figure(path: str | Path) -> bool:
 
 
 def target_of(path: str, kind: str) -> Path:
-    """The path with the suffix of the chosen filter ``kind``, which wins over a typed one."""
+    """The path with the suffix of the chosen filter ``kind``, which wins over a typed one.
+
+    Only over the first filter, which is chosen before the user does anything, a typed suffix wins.
+    """
     suffix, target = kind[kind.rfind("*") + 1 : -1], Path(path)
     own = _known_end(target.name)
-    if not suffix or own == suffix:
+    if not suffix or own == suffix or (own and suffix == next(iter(WRITERS))):
         return target
     bare = target.name[: len(target.name) - len(own)]
     return target.with_name((bare or target.name) + suffix)

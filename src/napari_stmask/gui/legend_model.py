@@ -92,7 +92,8 @@ class LegendModel(QAbstractTableModel):
         if role in (Role.DisplayRole, Role.EditRole):
             return self._text(state, row, column)
         if role == Role.ToolTipRole:
-            return _TIPS[column]
+            # Long names are cut short in the cell.
+            return f"{state.names[row]}\n{_TIPS[NAME]}" if column == NAME else _TIPS[column]
         if role == Role.TextAlignmentRole and column in (COUNT, SHARE):
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == Role.TextAlignmentRole and column == COLOR:

@@ -63,7 +63,7 @@ class OpenTissue(Page):
 
     def _build(self) -> None:
         self.drop = DropArea()
-        self.drop.dropped.connect(self.open_path)
+        self.drop.dropped.connect(self._on_drop)
         self.body.addWidget(self.drop)
         grid = QGridLayout()
         grid.setSpacing(6)
@@ -135,6 +135,16 @@ class OpenTissue(Page):
         self._read(path, self.options.touched())
 
     @slot
+    def _on_drop(self, paths: list[str]) -> None:
+        self.open_path(paths[0])
+        if len(paths) > 1:
+            from napari.utils.notifications import show_warning
+
+            show_warning(
+                f"Only {Path(paths[0]).name} is opened: drop one file or folder at a time."
+            )
+
+    @slot
     def open_example(self) -> None:
         """Show the generated section."""
         self._start("Making the example …", loading.load_sample)
@@ -143,7 +153,10 @@ class OpenTissue(Page):
     def use_selected(self) -> None:
         """Take the section, the histology or its place from the layers selected in napari."""
         self.strip.clear()
-        chosen = list(self.viewer.layers.selection)
+        # Images first: the place of one is news, that of spots is not.
+        chosen = sorted(
+            self.viewer.layers.selection, key=lambda x: layers.our_meta(x).get("role") != "image"
+        )
         for layer in chosen:
             meta = layers.our_meta(layer)
             item = self.session.items.get(meta.get("section_id", ""))

@@ -34,7 +34,7 @@ def with_metadata(section: Section) -> AnnData:
 
 
 def with_image(section: Section) -> AnnData:
-    """`with_metadata`, and a small copy of the histology where ``uns`` holds none yet."""
+    """`with_metadata`, and a small copy of the histology unless ``uns`` holds it already."""
     adata = with_metadata(section)
     # scanpy's images begin at coordinate 0; one that ends before has no place there.
     if section.image is not None and section.image.corners().max(axis=0).min() > 0:
@@ -51,11 +51,21 @@ def _with_image(section: Section, spatial: Any) -> dict[str, Any]:
     if key not in libraries and len(libraries) == 1:
         key = next(iter(libraries))
     entry = dict(libraries.get(key) or {})
-    if not entry.get("images"):
+    factors = dict(entry.get("scalefactors") or {})
+    if not _is_stored(section, entry.get("images"), factors):
         pixels, scale = image.level_for(_MAX_IMAGE_SIDE)
-        factors = dict(entry.get("scalefactors") or {})
         factors["tissue_hires_scalef"] = scale
         if section.spot_diameter is not None:
             factors.setdefault("spot_diameter_fullres", section.spot_diameter)
-        entry |= {"images": {"hires": np.ascontiguousarray(pixels)}, "scalefactors": factors}
+        images = dict(entry.get("images") or {}) | {"hires": np.ascontiguousarray(pixels)}
+        entry |= {"images": images, "scalefactors": factors}
     return libraries | {key: entry}
+
+
+def _is_stored(section: Section, images: Any, factors: dict[str, Any]) -> bool:
+    """Whether the section's image is the platform's, at the place that its scale factor gives."""
+    image = section.image
+    if not images or image is None or image.source != section.source or not image.upright:
+        return False
+    known = [factors.get(f"tissue_{key}_scalef") for key in images]
+    return any(value is not None and np.isclose(float(value), image.scale) for value in known)
