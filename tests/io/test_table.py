@@ -323,3 +323,15 @@ def test_a_header_longer_than_a_field_of_csv(tmp_path: Path) -> None:
     found = read(path)
     assert isinstance(found, Section)
     assert (found.n_spots, found.n_genes) == (9, 9000)
+
+
+def test_quoted_delimiters_in_rows(tmp_path: Path) -> None:
+    path = tmp_path / "quoted.csv"
+    lines = ['"cell","x","y","A","B","C"']
+    lines += [f'"s,{i}",{i},{i * i % 5},"{i}",0,"2"' for i in range(12)]
+    path.write_text("\r\n".join(lines))
+    found = read(path)
+    assert isinstance(found, Section)
+    assert list(found.adata.obs_names[:2]) == ["s,0", "s,1"]
+    np.testing.assert_array_equal(found.counts().toarray()[:, 0], np.arange(12))
+    assert (found.counts().toarray()[:, 2] == 2).all()

@@ -21,6 +21,7 @@ __all__ = ["Wide", "read_wide", "stack"]
 
 _BLOCK = 4 * 1024**2
 _MAX_FIELD = 64
+_QUOTED = b"\x1f"
 _NEWLINE, _ZERO, _UNDERSCORE = 10, 48, 95
 
 
@@ -78,7 +79,7 @@ def read_wide(path: Path, dialect: Dialect, text: Sequence[int], drop: Sequence[
     with guarded(path, "a table of counts"), open_text(path) as stream:
         for _ in range(dialect.skip + 1):
             stream.readline(MAX_LINE)
-        for block in _blocks(stream, path):
+        for block in _blocks(stream, path, dialect.delimiter.encode()):
             lines = _Lines(block, dialect, path, done + dialect.skip + 2)
             for place, found in words.items():
                 found.extend(lines.words(place))
@@ -126,8 +127,11 @@ def stack(
     return matrix
 
 
-def _blocks(stream: Any, path: Path) -> Any:
-    """Whole lines, some megabytes at a time, without quotes and carriage returns."""
+def _blocks(stream: Any, path: Path, delimiter: bytes) -> Any:
+    """Whole lines, some megabytes at a time, without quotes and carriage returns.
+
+    Delimiters between quotes come as `_QUOTED`, so that all others separate fields.
+    """
     rest = b""
     while True:
         chunk = stream.read(_BLOCK)
@@ -137,7 +141,9 @@ def _blocks(stream: Any, path: Path) -> Any:
             raise FileFormatError(f"{path} has a line longer than 64 MB", "give a table of counts")
         block, rest = data[:cut], data[cut:]
         if b'"' in block or b"\r" in block:
-            block = block.translate(None, b'"\r')
+            pieces = block.split(b'"')
+            pieces[1::2] = [piece.replace(delimiter, _QUOTED) for piece in pieces[1::2]]
+            block = b"".join(pieces).replace(b"\r", b"")
         block = block.rstrip(b"\n") if not chunk else block
         if block:
             yield block if block.endswith(b"\n") else block + b"\n"
@@ -151,7 +157,7 @@ class _Lines:
     def __init__(self, block: bytes, dialect: Dialect, path: Path, line: int) -> None:
         self._block, self._path, self._line = block, path, line
         self._raw = np.frombuffer(block, dtype=np.uint8)
-        self._names = dialect.first
+        self._names, self._delimiter = dialect.first, dialect.delimiter.encode()
         width, delimiter = len(dialect.first), ord(dialect.delimiter)
         newline = self._raw == _NEWLINE
         ends = np.flatnonzero(newline | (self._raw == delimiter))
@@ -175,7 +181,8 @@ class _Lines:
     def words(self, place: int) -> list[str]:
         """The fields of one column."""
         spans = zip(self._starts[:, place], self._ends[:, place], strict=True)
-        return [self._block[a:b].decode("utf-8", "replace").strip() for a, b in spans]
+        fields = (self._block[a:b].replace(_QUOTED, self._delimiter) for a, b in spans)
+        return [field.decode("utf-8", "replace").strip() for field in fields]
 
     def numbers(self, places: NDArray[np.intp]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Values other than 0: how many in each row, their columns, the values as float32."""
