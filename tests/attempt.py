@@ -1,11 +1,20 @@
-"""Read a path in a process of its own, with an eye on time, memory and tracebacks."""
+"""Read a path in a process of its own, with an eye on time, memory and tracebacks.
+
+A server with one thread, which has imported everything, forks for each attempt. The process of
+the tests itself cannot: its threads and their locks would be missing, or held, in the copy.
+"""
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 import traceback
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,27 +42,54 @@ class Outcome(NamedTuple):
 
 
 def attempt(path: Path, **options: Any) -> Outcome:
-    """Read ``path`` in a fork of this process, which has everything imported already."""
-    from napari_stmask.core.errors import StmaskError
-    from napari_stmask.io.read import read
+    """Read ``path`` as ``napari_stmask.read`` does, in a process that may hang or crash."""
+    server = _server()
+    assert server.stdin is not None
+    assert server.stdout is not None
+    plain = {key: str(v) if isinstance(v, Path) else v for key, v in options.items()}
+    server.stdin.write(json.dumps([str(path), plain]) + "\n")
+    server.stdin.flush()
+    return Outcome(*json.loads(server.stdout.readline()))
 
-    before = _resident("self")
+
+@functools.cache
+def _server() -> subprocess.Popen[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, __file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def _serve() -> None:
+    """Answer requests until there are no more."""
+    import anndata  # noqa: F401
+    import dask.array  # noqa: F401
+    import h5py  # noqa: F401
+    import pandas as pd  # noqa: F401
+    import pyarrow.csv
+    import pyarrow.parquet  # noqa: F401
+    import scipy.spatial  # noqa: F401
+    import spatialdata  # noqa: F401
+    import tifffile  # noqa: F401
+
+    warnings.simplefilter("error", RuntimeWarning)
+    for line in sys.stdin:
+        path, options = json.loads(line)
+        print(json.dumps(_try(path, options)), flush=True)
+
+
+def _try(path: str, options: dict[str, Any]) -> Outcome:
+    before = _resident()
     start = time.monotonic()
     receive, send = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(receive)
-        kind, text = FAILED, ""
-        try:
-            found = read(path, **options)
-            for section in found if isinstance(found, list) else [found]:
-                section.lattice.pitch  # noqa: B018, what every view asks for
-            kind = READ
-        except StmaskError as error:
-            kind, text = REFUSED, str(error)
-        except BaseException:  # noqa: BLE001, whatever it is, the test wants to see it
-            text = traceback.format_exc()
-        os.write(send, f"{kind}\n{text[-4000:]}".encode())
+        os.write(send, _read(path, options).encode())
         os._exit(0)
     os.close(send)
     state, usage = _wait(child, start + MAX_SECONDS)
@@ -70,6 +106,22 @@ def attempt(path: Path, **options: Any) -> Outcome:
     return Outcome(kind, text, seconds, grown)
 
 
+def _read(path: str, options: dict[str, Any]) -> str:
+    """Kind of the outcome, and below it the message."""
+    from napari_stmask.core.errors import StmaskError
+    from napari_stmask.io.read import read
+
+    try:
+        found = read(path, **options)
+        for section in found if isinstance(found, list) else [found]:
+            section.lattice.pitch  # noqa: B018, what every view asks for
+    except StmaskError as error:
+        return f"{REFUSED}\n{error}"
+    except BaseException:  # noqa: BLE001, whatever it is, the test wants to see it
+        return f"{FAILED}\n{traceback.format_exc()[-4000:]}"
+    return f"{READ}\n"
+
+
 def _wait(child: int, deadline: float) -> tuple[str, int]:
     """How the child ended, and the most memory that it held."""
     while True:
@@ -83,8 +135,12 @@ def _wait(child: int, deadline: float) -> tuple[str, int]:
         time.sleep(0.002)
 
 
-def _resident(pid: str) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+def _resident() -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024
     return 0
+
+
+if __name__ == "__main__":
+    _serve()

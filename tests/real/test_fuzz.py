@@ -1,6 +1,6 @@
 """Damaged copies of every native file: a section or one clear sentence, never anything else.
 
-``STMASK_FUZZ`` is the number of damaged copies of each file (default 8).
+``STMASK_FUZZ`` is the number of damaged copies of each file (default 16).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="needs fork and /proc"),
 ]
-EXAMPLES = int(os.environ.get("STMASK_FUZZ", "8"))
+EXAMPLES = int(os.environ.get("STMASK_FUZZ", "16"))
 STEREO = "stereoseq_brain_crop/native"
 HD = "spaceranger_fixtures/seurat/visium_hd/binned_outputs/square_008um"
 TRIMMED = "mouse_brain_anterior_100genes/native_spaceranger_trimmed"
