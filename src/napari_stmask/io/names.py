@@ -33,9 +33,10 @@ def unique_names(names: Any, notes: list[str], what: str = "gene symbols") -> pd
     if not again.size:
         return index
     notes.append(f"{again.size} repeated {what} were made unique by a number ('-1').")
-    number = pd.Series(index).groupby(index, sort=False).cumcount().to_numpy()[again]
+    repeated = index[index.duplicated(keep=False)]
+    number = pd.Series(repeated).groupby(repeated, sort=False).cumcount().to_numpy()
     changed = index.to_numpy().copy()
-    changed[again] = [f"{changed[i]}-{n}" for i, n in zip(again, number, strict=True)]
+    changed[again] = [f"{changed[i]}-{n}" for i, n in zip(again, number[number > 0], strict=True)]
     quick: pd.Index[Any] = pd.Index(changed, dtype=object)
     if not quick.is_unique:
         # A name of that kind exists already; anndata counts on, which takes longer.
@@ -63,6 +64,8 @@ def as_text(raw: NDArray[Any]) -> NDArray[np.object_]:
 
     Names are labels: they are kept rather than refused.
     """
+    if raw.size > 1 and (raw == raw[0]).all():
+        return np.full(raw.shape, as_text(raw[:1])[0], dtype=object)
     if raw.dtype.kind == "S":
         try:
             return np.asarray(raw.astype(np.str_).astype(object))

@@ -141,6 +141,10 @@ def _numbers(table: pd.DataFrame, name: str, path: Path) -> NDArray[np.float64]:
     """Column ``name`` as float64; only pixel positions may be missing."""
     import pandas as pd
 
+    if table[name].dtype.kind in "iuf":
+        plain = table[name].to_numpy(dtype=np.float64)
+        if (np.abs(plain) <= MAX_PIXELS).all():
+            return plain
     values = pd.to_numeric(table[name], errors="coerce").to_numpy(dtype=np.float64)
     pixels = name.startswith("pxl")
     given = table[name].notna().to_numpy() if pixels else np.ones(len(table), dtype=bool)

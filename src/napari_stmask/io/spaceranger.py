@@ -102,7 +102,8 @@ def load(path: Path, options: ReadOptions) -> Section:
     )
     if section.spot_diameter is None and section.um_per_px is not None:
         section.spot_diameter = factors.get("bin_size_um", _SPOT_UM) / section.um_per_px
-    section.counts()
+    if not matrix.whole:
+        section.counts()
     return section
 
 

@@ -45,6 +45,8 @@ class TenxMatrix:
         Library id that the file states, or None.
     attrs
         Further facts that the file states (software version, chemistry).
+    whole
+        Whether the file can hold nothing but counts: whole numbers, none of them negative.
     """
 
     counts: sp.csr_matrix
@@ -54,6 +56,7 @@ class TenxMatrix:
     types: NDArray[np.object_]
     library: str | None
     attrs: dict[str, str]
+    whole: bool = False
 
 
 def read_h5(path: Path) -> TenxMatrix:
@@ -81,8 +84,10 @@ def read_h5(path: Path) -> TenxMatrix:
         data = _dataset(group, "data", path, "iufb", indices.shape[0])
         counts = _assemble(data, indices, indptr, (n_barcodes, n_features), path)
         attrs = {key: _attr_text(file.attrs[key]) for key in _FACTS if key in file.attrs}
+        kind = data.dtype.kind
     library = attrs.get("library_ids") or None
-    return TenxMatrix(counts, barcodes, ids, names, types, library, attrs)
+    whole = kind in "ub" or (kind == "i" and not (counts.data < 0).any())
+    return TenxMatrix(counts, barcodes, ids, names, types, library, attrs, whole)
 
 
 def _matrix_group(file: h5py.File, path: Path) -> h5py.Group:
