@@ -138,14 +138,14 @@ def spots_layer(item: Item) -> LayerTuple | None:
         "size": section.spot_diameter or 0.55 * section.lattice.pitch,
         "features": pd.DataFrame({"barcode": section.adata.obs_names.to_numpy().astype(str)}),
         "face_color": "transparent",
-        "border_color": "#3B6EA8",
+        "border_color": "#00B3C4",
         "border_width": 0.12 if small else 0.0,
         "antialiasing": 1 if small else 0,
     }
     if section.platform in _SQUARE and section.lattice.kind == "square":
         options["symbol"] = "square"
     if not small:
-        options["face_color"] = "#3B6EA8"
+        options["face_color"] = "#00B3C4"
     return to_rows_columns(section.coords), options, "points"
 
 
