@@ -49,15 +49,22 @@ def probe_problem(path: Path) -> str | None:
     path
         An HDF5 file that is there.
     """
+    if getattr(sys, "frozen", False):
+        # Here the executable is the application, not Python.
+        return None
     limit = _SECONDS + path.stat().st_size / _BYTES_PER_SECOND
     try:
         done = subprocess.run(  # noqa: S603, this Python and a constant
-            [sys.executable, "-I", "-c", _WALK, str(path)],
+            [sys.executable, "-P", "-c", _WALK, str(path)],
             check=False,
             capture_output=True,
             timeout=limit,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
     except subprocess.TimeoutExpired:
         return f"its texts cannot be read within {limit:.0f} seconds"
+    except OSError:
+        # No process can be had: the file is read as it would be without this precaution.
+        return None
     # Python itself ends with 0, 1 or 2; other codes are those of a crash.
     return None if done.returncode in (0, 1, 2) else "reading its texts crashes the HDF5 library"
