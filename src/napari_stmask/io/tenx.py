@@ -22,8 +22,8 @@ __all__ = ["GENE_EXPRESSION", "TenxMatrix", "read_h5"]
 GENE_EXPRESSION = "Gene Expression"
 MAX_NONZEROS = 4_000_000_000
 """Most non-zero entries that a matrix may declare."""
-_PIECE = 1 << 24
-"""Entries that are read at a time."""
+_PIECE = 1 << 18
+"""Entries that are read at a time: meanwhile h5py lets no other thread run, nor the window's."""
 _AGAIN = "the file is damaged; copy or download it again"
 _FACTS = ("library_ids", "chemistry_description", "software_version")
 _H5 = "a 10x feature-barcode matrix"
@@ -168,8 +168,11 @@ def _assemble(
         raise FileFormatError(f"{path}: 'indptr' does not fit {size} entries", _AGAIN)
     narrow = np.int32 if max(size, *shape) < 2**31 else np.int64
     columns, values = np.empty(size, dtype=narrow), np.empty(size, dtype=np.float32)
-    for start in range(0, size, _PIECE):
-        piece = slice(start, start + _PIECE)
+    # Whole chunks, so that none is unpacked twice.
+    chunk = indices.chunks[0] if indices.chunks else _PIECE
+    step = chunk * max(1, _PIECE // chunk)
+    for start in range(0, size, step):
+        piece = slice(start, start + step)
         part = indices[piece]
         if int(part.min()) < 0 or int(part.max()) >= shape[1]:
             raise FileFormatError(
