@@ -93,15 +93,10 @@ def params(
     emit(values, json_out, lines)
 
 
-def _read_all(path: Path, reading: dict[str, Any]) -> list[Section]:
-    from .io.read import read
-
-    found = read(path, **reading)
-    return found if isinstance(found, list) else [found]
-
-
 def _read_one(path: Path, reading: dict[str, Any]) -> Section:
-    sections = _read_all(path, reading)
+    from .io.read import read_sections
+
+    sections = read_sections(path, **reading)
     if len(sections) > 1:
         names = ", ".join(s.name for s in sections[:5])
         raise ParameterError(
@@ -115,9 +110,10 @@ def _read_one(path: Path, reading: dict[str, Any]) -> Section:
 def info(path: PathArgument, *, reading: dict[str, Any], json_out: Json = False) -> None:
     """Say what a file or folder holds."""
     from .core.provenance import records
+    from .io.read import read_sections
 
     facts = []
-    for s in _read_all(path, reading):
+    for s in read_sections(path, **reading):
         image = None
         if s.image is not None:
             rows, columns = s.image.shape
@@ -207,9 +203,10 @@ def view(path: PathArgument, *, reading: dict[str, Any]) -> None:
     import napari
 
     from .gui.view import view as show
+    from .io.read import read_sections
 
     viewer = None
-    for section in _read_all(path, reading):
+    for section in read_sections(path, **reading):
         viewer = show(section, viewer)
     napari.run()
 

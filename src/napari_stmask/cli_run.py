@@ -130,7 +130,7 @@ def _run(
     from .api import save_model as store_model
     from .compute import submit
     from .io.atomic import check_target
-    from .io.read import read
+    from .io.read import read_sections
     from .io.write import check_writable, write
 
     if params is not None and preset is not None:
@@ -142,8 +142,7 @@ def _run(
         check_target(save_model)
     sections: list[Section] = []
     for one in path:
-        found = read(one, **reading)
-        sections += found if isinstance(found, list) else [found]
+        sections += read_sections(one, **reading)
     if out is not None:
         check_writable(out, sections[0])
     given = (_read_params(params, method) if params else {}) | values

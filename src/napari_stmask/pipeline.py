@@ -51,16 +51,14 @@ def as_section(data: Data) -> Section:
         return section_from_adata(data)
     if not isinstance(data, str | Path):
         return _section_of_layer(data)
-    from .io.read import read
+    from .io.read import read_sections
 
-    section = read(data)
-    if isinstance(section, list):
-        if len(section) != 1:
-            raise ParameterError(
-                f"{data} holds {len(section)} sections", "read it first and pass the one you want"
-            )
-        section = section[0]
-    return section
+    sections = read_sections(data)
+    if len(sections) != 1:
+        raise ParameterError(
+            f"{data} holds {len(sections)} sections", "read it first and pass the one you want"
+        )
+    return sections[0]
 
 
 def _section_of_layer(layer: Any) -> Section:

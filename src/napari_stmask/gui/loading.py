@@ -35,10 +35,9 @@ _PLATFORMS = {
 
 def load_path(path: str | Path, options: Mapping[str, Any] | None = None) -> Loaded:
     """Read a file or folder with options of `io.read.read`, and make the index maps."""
-    from ..io.read import read
+    from ..io.read import read_sections
 
-    found = read(path, **(options or {}))
-    return _with_rasters(found if isinstance(found, list) else [found])
+    return _with_rasters(read_sections(path, **(options or {})))
 
 
 def load_sample() -> Loaded:

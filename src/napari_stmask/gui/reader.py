@@ -24,12 +24,11 @@ def get_reader(path: str | list[str]) -> Callable[[Any], list[LayerTuple]] | Non
 
 
 def _read(path: str | list[str]) -> list[LayerTuple]:
-    from ..io.read import read
+    from ..io.read import read_sections
 
     made: list[LayerTuple] = []
     for one in path if isinstance(path, list) else [path]:
-        found = read(Path(one))
-        for section in found if isinstance(found, list) else [found]:
+        for section in read_sections(Path(one)):
             made += section_to_layers(section)
     return made
 

@@ -14,7 +14,25 @@ from ..core.errors import (
     describe_os_error,
 )
 
-__all__ = ["HDF5", "JPEG", "PNG", "TIFF", "brief", "guarded", "kind_of"]
+__all__ = [
+    "HDF5",
+    "JPEG",
+    "MAX_ARRAY_BYTES",
+    "MAX_RATIO",
+    "PNG",
+    "RATIO_FLOOR",
+    "TIFF",
+    "brief",
+    "guarded",
+    "kind_of",
+]
+
+MAX_ARRAY_BYTES = 64 * 1024**3
+"""Largest size that one array of a file or store may declare."""
+MAX_RATIO = 200
+"""Most bytes that one stored byte may stand for; counts reach about 50."""
+RATIO_FLOOR = 64 * 1024**2
+"""Arrays up to this size may be packed better: constant columns are."""
 
 HDF5, PNG, JPEG, TIFF = "HDF5", "PNG", "JPEG", "TIFF"
 

@@ -10,21 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import FileFormatError
-from .guard import guarded
+from .guard import MAX_ARRAY_BYTES, MAX_RATIO, RATIO_FLOOR, guarded
 from .heap import heap_problem
 
 if TYPE_CHECKING:
     import h5py
 
-__all__ = ["MAX_DATASET_BYTES", "audit", "open_hdf5", "root_keys"]
+__all__ = ["audit", "open_hdf5", "root_keys"]
 
-MAX_DATASET_BYTES = 64 * 1024**3
-"""Largest size that one dataset may declare."""
 _DAMAGED = "the file is damaged; copy or download it again"
-_MAX_RATIO = 200
-"""Most bytes that one stored byte may stand for; counts reach about 50."""
-_RATIO_FLOOR = 64 * 1024**2
-"""Datasets up to this size may be packed better: constant columns are."""
 _MAX_OBJECTS = 100_000
 _MAX_ATTRIBUTE = 1_000_000
 
@@ -92,7 +86,7 @@ def audit(file: h5py.File, path: Path) -> None:
             return f"the data of '{name}' lie in another file", "save all data into one file"
         declared = int(item.size) * item.dtype.itemsize
         stored = item.id.get_storage_size()
-        if declared > MAX_DATASET_BYTES or declared > max(_RATIO_FLOOR, _MAX_RATIO * stored):
+        if declared > MAX_ARRAY_BYTES or declared > max(RATIO_FLOOR, MAX_RATIO * stored):
             return (
                 f"'{name}' claims {human(declared)} but occupies {human(stored)}",
                 _DAMAGED,

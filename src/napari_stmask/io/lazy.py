@@ -12,11 +12,12 @@ from numpy.typing import DTypeLike, NDArray
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["Once", "Window", "as_dask", "pyramid"]
+__all__ = ["Once", "Window", "as_dask", "pyramid", "some_pixels"]
 
 _CHUNK = 2048
 _SMALLEST = 1024
 _KEEP_SIDE = 4096
+_SAMPLE_PIXELS = 4_000_000
 
 
 class Window:
@@ -120,3 +121,17 @@ def _mean_of_four(block: NDArray[np.uint8]) -> NDArray[np.uint8]:
     total += block[0::2, 1::2]
     total += block[1::2, 1::2]
     return ((total + 2) >> 2).astype(np.uint8)
+
+
+def some_pixels(level: da.Array) -> NDArray[Any]:
+    """Some pixels of a level, from which the value of white is guessed.
+
+    All of a small level, the middle of a large one; none of 8-bit ones, whose white is known.
+    """
+    if level.dtype == np.uint8 or level.dtype == bool:
+        return np.empty(0, dtype=level.dtype)
+    if level.shape[0] * level.shape[1] <= _SAMPLE_PIXELS:
+        return np.asarray(level)
+    half = int(_SAMPLE_PIXELS**0.5) // 2
+    middle = tuple(slice(max(0, n // 2 - half), n // 2 + half) for n in level.shape[:2])
+    return np.asarray(level[middle])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..core.errors import FileFormatError
 from .colour import to_rgb8, white_level
 from .guard import guarded
-from .lazy import Window, as_dask, pyramid
+from .lazy import Window, as_dask, pyramid, some_pixels
 from .pixel_size import plausible, unit_um
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ MAX_CHUNK = 256 * 1024**2
 """Most bytes of one chunk, which is decoded as a whole."""
 MAX_SIDE = 1_000_000
 _WHAT = "an OME-Zarr image"
-_SAMPLE = 1024
 
 
 def zarr_levels(path: Path) -> tuple[list[da.Array], float | None]:
@@ -138,14 +137,6 @@ def _source(array: Any, axes: list[str], path: Path) -> da.Array:
     return ordered
 
 
-def _sample(level: da.Array) -> NDArray[Any]:
-    """The middle of a level, from which the value of white is guessed."""
-    if level.dtype == np.uint8 or level.dtype == bool:
-        return np.empty(0, dtype=level.dtype)
-    middle = tuple(slice(max(0, n // 2 - _SAMPLE), n // 2 + _SAMPLE) for n in level.shape[:2])
-    return np.asarray(level[middle])
-
-
 def rgb_levels(sources: list[Any]) -> list[da.Array]:
     """Levels of any pixels as 8-bit RGB, with the same value of white for all.
 
@@ -154,7 +145,7 @@ def rgb_levels(sources: list[Any]) -> list[da.Array]:
     sources
         (y, x) or (y, x, channels) Dask arrays, finest first.
     """
-    white = white_level(_sample(sources[-1]))
+    white = white_level(some_pixels(sources[-1]))
     levels = []
     for source in sources:
         level = source.rechunk({2: -1}) if source.ndim == 3 else source

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..core.errors import FileFormatError, MissingFileError, ParameterError, StmaskError
 from .options import ReadOptions
@@ -14,7 +14,7 @@ from .options import ReadOptions
 if TYPE_CHECKING:
     from ..core.section import Section
 
-__all__ = ["FORMATS", "read", "recognise"]
+__all__ = ["FORMATS", "read", "read_sections", "recognise"]
 
 FORMATS = (
     "h5ad",
@@ -151,6 +151,12 @@ def read(
     for section in sections:
         section.reading = {key: value for key, value in asked.items() if key != "name"}
     return found
+
+
+def read_sections(path: str | Path, **options: Any) -> list[Section]:
+    """`read`, with a list for files of one section too."""
+    found = read(path, **options)
+    return found if isinstance(found, list) else [found]
 
 
 def _path(given: str | Path) -> Path:

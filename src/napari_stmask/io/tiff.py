@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..core.errors import FileFormatError
 from .colour import cmyk_to_rgb, to_rgb8, white_level
 from .guard import guarded
-from .lazy import Window, as_dask, pyramid
+from .lazy import Window, as_dask, pyramid, some_pixels
 from .pixel_size import tiff_um_per_px
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ MAX_SIDE = 200_000
 MAX_PIECE = 1_000_000_000
 """Most pixels of one strip or tile, which has to be decoded as a whole."""
 _WHAT = "a TIFF image"
-_SAMPLE_PIXELS = 4_000_000
 _GREY_INVERTED, _GREY, _RGB, _PALETTE, _INKS, _YCBCR = 0, 1, 2, 3, 5, 6
 _JPEG_CODECS = (6, 7, 33007)
 
@@ -99,7 +98,7 @@ def tiff_levels(path: Path) -> tuple[list[da.Array], float | None]:
                 _check_pages(level, path)
             pixels = _describe(stored[0], path)
             sources = [_source(level, path, pixels) for level in stored]
-            white = white_level(_sample(sources[-1]))
+            white = white_level(some_pixels(sources[-1]))
             pixels = _Pixels(**{**vars(pixels), "white": white})
             levels = [_rgb(source, pixels) for source in sources]
             size = tiff_um_per_px(file, stored[0])
@@ -221,17 +220,6 @@ def _source(level: Any, path: Path, pixels: _Pixels) -> da.Array:
 def _multiple(chunk: int, length: int) -> int:
     """At least about 1024 pixels, in whole stored strips or tiles."""
     return min(length, chunk * max(1, -(-1024 // chunk)))
-
-
-def _sample(level: da.Array) -> NDArray[Any]:
-    """Some pixels of a level: all of a small one, the middle of a large one."""
-    if level.dtype == np.uint8 or level.dtype == bool:
-        return np.empty(0, dtype=level.dtype)
-    if level.shape[0] * level.shape[1] <= _SAMPLE_PIXELS:
-        return np.asarray(level)
-    half = int(_SAMPLE_PIXELS**0.5) // 2
-    middle = tuple(slice(max(0, n // 2 - half), n // 2 + half) for n in level.shape[:2])
-    return np.asarray(level[middle])
 
 
 def _rgb(level: Any, pixels: _Pixels) -> da.Array:

@@ -10,17 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import FileFormatError
-from .guard import guarded
+from .guard import MAX_ARRAY_BYTES, MAX_RATIO, RATIO_FLOOR, guarded
 
-__all__ = ["MAX_ARRAY_BYTES", "MAX_CHUNK_BYTES", "audit_store", "root_attributes"]
+__all__ = ["MAX_CHUNK_BYTES", "audit_store", "root_attributes"]
 
-MAX_ARRAY_BYTES = 64 * 1024**3
-"""Largest size that one array may declare."""
 MAX_CHUNK_BYTES = 2 * 1024**3
 """Largest chunk: it is decoded as a whole. AnnData writes sparse vectors in one piece."""
-_MAX_RATIO = 200
-"""Most bytes that one stored byte may stand for; counts reach about 50."""
-_RATIO_FLOOR = 64 * 1024**2
 _MAX_NODES = 100_000
 _MAX_JSON = 16_000_000
 _ATTRIBUTES = (".zattrs", "zarr.json")
@@ -93,7 +88,7 @@ def _check_array(folder: Path, root: Path) -> None:
             f"{root}: '{name}' claims {declared:.3g} bytes in pieces of {piece:.3g}",
             "the store is damaged; copy or download it again",
         )
-    if str(name).split("/")[0] in _IMAGES or declared <= _RATIO_FLOOR:
+    if str(name).split("/")[0] in _IMAGES or declared <= RATIO_FLOOR:
         return
     stored = 0
     for file in folder.rglob("*"):
@@ -102,7 +97,7 @@ def _check_array(folder: Path, root: Path) -> None:
                 f"{root}: '{name}' has a link to outside the store", "save all data into one folder"
             )
         stored += file.stat().st_size if file.is_file() else 0
-    if declared > _MAX_RATIO * stored:
+    if declared > MAX_RATIO * stored:
         raise FileFormatError(
             f"{root}: '{name}' claims {declared:.3g} bytes but occupies {stored}",
             "the store is damaged; copy or download it again",
