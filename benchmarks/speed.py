@@ -21,11 +21,12 @@ from torch_geometric.nn import GCNConv
 import napari_stmask as stm
 from napari_stmask.core.progress import drain
 from napari_stmask.features.graph import knn_graph, normalised_adjacency
-from napari_stmask.models.spamask.losses import DualMaskObjective
-from napari_stmask.models.spamask.model import SpaMaskNet
+from napari_stmask.models.spamask.method import masking_of
 from napari_stmask.models.spamask.params import SpaMaskParams
-from napari_stmask.models.spamask.prepare import prepare
+from napari_stmask.models.expression_input import prepare
 from napari_stmask.nn.device import cpu_threads
+from napari_stmask.nn.dual_mask import DualMaskObjective
+from napari_stmask.nn.graph_autoencoder import DualMaskNet
 from napari_stmask.nn.losses import scaled_cosine_error
 from napari_stmask.nn.tiles import Tile
 from sections import labelled_sections
@@ -98,15 +99,15 @@ def compare(section: stm.Section, preset: str, epochs: int) -> str:
     graph = knn_graph(section.coords, p.neighbours)
     rng = np.random.default_rng(0)
     whole = DualMaskObjective(
-        x,
+        [x],
         graph,
         normalised_adjacency(graph),
         Tile(np.arange(len(x)), len(x)),
-        p,
+        masking_of(p),
         held_out=np.arange(0),
         device=torch.device("cpu"),
     )
-    net = SpaMaskNet(x.shape[1], p.hidden, p.latent, generator=torch.Generator())
+    net = DualMaskNet([x.shape[1]], p.hidden, p.latent, generator=torch.Generator())
     reference = Reference(x.shape[1], p.hidden, p.latent)
     edges, features = torch.from_numpy(np.stack(graph.nonzero())).long(), torch.from_numpy(x)
     with cpu_threads(1):

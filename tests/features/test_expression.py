@@ -107,7 +107,7 @@ from anndata import AnnData
 from napari_stmask.core.progress import drain
 from napari_stmask.core.section import Section
 from napari_stmask.models.spamask.params import SpaMaskParams
-from napari_stmask.models.spamask.prepare import prepare
+from napari_stmask.models.expression_input import prepare
 spots, genes, per_spot = 20_000, 60_000, 1_500
 rng = np.random.default_rng(0)
 column = (rng.random((spots, per_spot), dtype=np.float32) ** 2 * genes).astype(np.int32)

@@ -16,12 +16,13 @@ from napari_stmask.core.result import Fit
 from napari_stmask.core.section import Section
 from napari_stmask.features.graph import knn_graph, normalised_adjacency
 from napari_stmask.models import get
-from napari_stmask.models.spamask.infer import beside, reconstruct
-from napari_stmask.models.spamask.losses import DualMaskObjective
-from napari_stmask.models.spamask.model import SpaMaskNet
+from napari_stmask.models.dual_inference import beside, reconstruct
+from napari_stmask.models.dual_state import DualMaskState
+from napari_stmask.models.expression_input import prepare
+from napari_stmask.models.spamask.method import masking_of
 from napari_stmask.models.spamask.params import SpaMaskParams
-from napari_stmask.models.spamask.prepare import prepare
-from napari_stmask.models.spamask.state import SpaMaskState
+from napari_stmask.nn.dual_mask import DualMaskObjective
+from napari_stmask.nn.graph_autoencoder import DualMaskNet, GraphAutoencoder
 from napari_stmask.nn.sparse import torch_csr
 from napari_stmask.nn.tiles import Tile
 from napari_stmask.pipeline import run
@@ -38,21 +39,25 @@ def section() -> Section:
     return banded(10, 12, 80)[0]
 
 
+def load(path) -> DualMaskState:
+    return DualMaskState.load(path, "spamask", SpaMaskParams, title="SpaMask")
+
+
 def objective(rng_seed: int = 0, **values):
     rng = np.random.default_rng(rng_seed)
     x = rng.normal(size=(60, 10)).astype(np.float32)
     graph = knn_graph(rng.random((60, 2)), 5)
     params = SpaMaskParams(**values)
     whole = DualMaskObjective(
-        x,
+        [x],
         graph,
         normalised_adjacency(graph),
         Tile(np.arange(60), 60),
-        params,
+        masking_of(params),
         held_out=np.arange(0),
         device=torch.device("cpu"),
     )
-    net = SpaMaskNet(10, 16, 8, generator=torch.Generator().manual_seed(rng_seed))
+    net = DualMaskNet([10], 16, 8, generator=torch.Generator().manual_seed(rng_seed))
     return whole, net
 
 
@@ -61,7 +66,7 @@ def test_network_is_its_equations() -> None:
     rng = np.random.default_rng(0)
     a = normalised_adjacency(knn_graph(rng.random((30, 2)), 4))
     x = torch.from_numpy(rng.normal(size=(30, 6)).astype(np.float32))
-    net = SpaMaskNet(6, 9, 5, generator=torch.Generator().manual_seed(0)).eval()
+    net = GraphAutoencoder(6, 9, 5, generator=torch.Generator().manual_seed(0)).eval()
     dense, adjacency = torch.from_numpy(a.toarray()), torch_csr(a)
 
     def layer(h, norm):
@@ -101,24 +106,26 @@ def test_hidden_spots_send_nothing_unless_released(mode: str) -> None:
     whole, net = objective(mask_mode=mode)
     net.eval()
     hidden = torch.tensor([3, 17, 40])
-    whole.x.requires_grad_()
-    output = whole._reconstruct(net, hidden)
+    (x,), (branch,) = whole.x, net.branches
+    x.requires_grad_()
+    output = whole._reconstruct(branch, x, hidden)
     output[hidden].sum().backward()
-    leak = whole.x.grad[hidden].abs().max()
+    leak = x.grad[hidden].abs().max()
     assert (leak > 0) == (mode == "released")
-    token = net.token.grad
+    token = branch.token.grad
     assert (token is None or not token.any()) == (mode == "zero")
 
 
 def test_masked_input_is_that_of_replaced_rows() -> None:
     whole, net = objective()
+    (x,), (branch,) = whole.x, net.branches
     with torch.no_grad():
-        net.token += torch.arange(10.0)
+        branch.token += torch.arange(10.0)
         hidden = torch.tensor([0, 5, 59])
-        replaced = whole.x.clone()
-        replaced[hidden] = net.token
+        replaced = x.clone()
+        replaced[hidden] = branch.token
         torch.testing.assert_close(
-            whole._masked_input(net, hidden), whole.adjacency @ replaced, atol=1e-5, rtol=0
+            whole._masked_input(branch, x, hidden), whole.adjacency @ replaced, atol=1e-5, rtol=0
         )
 
 
@@ -128,19 +135,20 @@ def test_losses_of_a_tile_count_own_spots_only() -> None:
     x = rng.normal(size=(40, 6)).astype(np.float32)
     graph = knn_graph(rng.random((40, 2)), 4)
     tile = DualMaskObjective(
-        x, graph, normalised_adjacency(graph), Tile(rng.permutation(40), 10),
-        SpaMaskParams(node_mask_rate=0.9), held_out=np.arange(0), device=torch.device("cpu"),
+        [x], graph, normalised_adjacency(graph), Tile(rng.permutation(40), 10),
+        masking_of(SpaMaskParams(node_mask_rate=0.9)), held_out=np.arange(0), device=torch.device("cpu"),
     )  # fmt: skip
-    net = SpaMaskNet(6, 8, 4, generator=torch.Generator().manual_seed(0)).eval()
+    net = DualMaskNet([6], 8, 4, generator=torch.Generator().manual_seed(0)).eval()
     seen: list[int] = []
-    decode = net.decode
+    branch = net.branches[0]
+    decode = branch.decode
 
     def watched(adjacency, latent, rows):
         out = decode(adjacency, latent, rows)
         out.register_hook(lambda g: seen.extend(torch.nonzero(g.abs().sum(1)).ravel().tolist()))
         return out
 
-    net.decode = watched
+    branch.decode = watched
     tile.losses(net, np.random.default_rng(0))[0].backward()
     assert seen
     assert max(seen) < 10
@@ -150,7 +158,7 @@ def test_order_of_spots_permutes_the_embedding() -> None:
     rng = np.random.default_rng(0)
     coords, x = rng.random((50, 2)), rng.normal(size=(50, 7)).astype(np.float32)
     order = rng.permutation(50)
-    net = SpaMaskNet(7, 8, 4, generator=torch.Generator().manual_seed(0)).eval()
+    net = GraphAutoencoder(7, 8, 4, generator=torch.Generator().manual_seed(0)).eval()
 
     def embedding(c, f):
         a = torch_csr(normalised_adjacency(knn_graph(c, 5)))
@@ -165,7 +173,7 @@ def test_order_of_spots_permutes_the_embedding() -> None:
 def test_calibration_normalises_the_clean_graph(section: Section) -> None:
     a = torch_csr(normalised_adjacency(knn_graph(section.coords, 6)))
     x = torch.randn(section.n_spots, 9, generator=torch.Generator().manual_seed(0)) * 3 + 1
-    net = SpaMaskNet(9, 8, 4, generator=torch.Generator().manual_seed(0)).eval()
+    net = GraphAutoencoder(9, 8, 4, generator=torch.Generator().manual_seed(0)).eval()
     net.calibrate(a, a @ x)
     assert not net.training
     with torch.no_grad():
@@ -283,7 +291,7 @@ def test_saved_model_gives_the_same_embedding(section: Section, tmp_path) -> Non
         get("spamask").save_model(out, path)
         again = drain(get("spamask").apply(path, [section], SpaMaskParams(denoise=True)))
         np.testing.assert_allclose(again.embedding, out.embedding, atol=1e-4)
-        assert SpaMaskState.load(path).gene_names == out.state.gene_names
+        assert load(path).gene_names == out.state.gene_names
         assert "denoised" in again.layers
 
 
@@ -295,12 +303,12 @@ def test_model_refuses_other_genes_and_other_files(section: Section, tmp_path) -
     with pytest.raises(DataError, match="80 of the model's 80 genes are missing"):
         drain(get("spamask").apply(path, [other], SpaMaskParams()))
     with pytest.raises(MissingFileError, match="does not exist"):
-        SpaMaskState.load(tmp_path / "none")
+        load(tmp_path / "none")
     for content in (b"", b"garbage" * 50, path.read_bytes()[:-100]):
         bad = tmp_path / "bad.safetensors"
         bad.write_bytes(content)
         with pytest.raises(FileFormatError, match="not a SpaMask model"):
-            SpaMaskState.load(bad)
+            load(bad)
 
 
 @pytest.mark.parametrize(("rows", "columns", "genes"), [(5, 12, 80), (15, 8, 20), (5, 2, 30)])

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from napari_stmask.features.graph import knn_graph, normalised_adjacency
-from napari_stmask.models.spamask.model import SpaMaskNet
+from napari_stmask.nn.graph_autoencoder import GraphAutoencoder
 from napari_stmask.nn.sparse import torch_csr
 from napari_stmask.nn.tiles import split_into_tiles
 
@@ -29,7 +29,7 @@ def test_tile_with_halo_equals_the_whole_graph() -> None:
     coords, x = rng.random((600, 2)), rng.normal(size=(600, 10)).astype(np.float32)
     graph = knn_graph(coords, 6)
     whole = normalised_adjacency(graph)
-    net = SpaMaskNet(10, 16, 8, generator=torch.Generator().manual_seed(0)).eval()
+    net = GraphAutoencoder(10, 16, 8, generator=torch.Generator().manual_seed(0)).eval()
 
     def outputs(adjacency, features):
         a, f = torch_csr(adjacency), torch.from_numpy(features)

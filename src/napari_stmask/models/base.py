@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from ..core.errors import ParameterError
 from ..core.params import DomainParams
 from ..core.progress import Steps
 from ..core.result import Fit
 from ..core.section import Section
 
-__all__ = ["Estimate", "Method", "Needs"]
+__all__ = ["Estimate", "Method", "Needs", "only_section"]
 
 
 @dataclass(frozen=True)
@@ -81,3 +82,18 @@ class Method(Protocol):
 
     def save_model(self, fit: Fit, path: str | Path) -> None:
         """Write what `fit` trained to a file that `apply` reads."""
+
+
+def only_section(sections: Sequence[Section], title: str) -> Section:
+    """The one section that a method of a single section was given.
+
+    Raises
+    ------
+    ParameterError
+        If there are none or several.
+    """
+    if len(sections) != 1:
+        raise ParameterError(
+            f"{title} was given {len(sections)} sections", "run it on one section at a time"
+        )
+    return sections[0]

@@ -53,6 +53,35 @@ class EdgeMasker:
         """(n_edges,) True for each undirected link that is hidden, each with ``rate``."""
         return rng.random(len(self.edges)) < rate
 
+    def drop(
+        self, rate: float, rng: np.random.Generator, *, released: bool = False
+    ) -> tuple[sp.csr_matrix, Index]:
+        """Hide links at random.
+
+        Parameters
+        ----------
+        rate
+            Share that is hidden.
+        released
+            Drop each direction, and each self-loop, on its own; a link stays in the graph while
+            one of its directions does, and self-loops are put back (as in ViMST's program).
+
+        Returns
+        -------
+        kept
+            (n, n) normalised adjacency of what is left, as of `adjacency_without`.
+        dropped
+            (m, 2) int64 pairs that were dropped: undirected links, or with ``released``
+            directed ones and self-loops.
+        """
+        if not released:
+            hidden = self.mask(rate, rng)
+            return self.adjacency_without(hidden), self.edges[hidden]
+        gone = rng.random((2, len(self.edges))) < rate
+        own = np.flatnonzero(rng.random(self.n) < rate)
+        dropped = [self.edges[gone[0]], self.edges[gone[1]][:, ::-1], np.column_stack([own, own])]
+        return self.adjacency_without(gone.all(axis=0)), np.concatenate(dropped)
+
     def adjacency_without(self, hidden: NDArray[np.bool_]) -> sp.csr_matrix:
         """Normalised adjacency (with self-loops) of the links that are not ``hidden``.
 

@@ -1,14 +1,16 @@
-"""A trained SpaMask model as a file of plain tensors.
+"""Trained dual-masking autoencoders as a file of plain tensors.
 
 Everything that is needed to embed another section of the same genes: the networks, the gene
-names, the scaling and the projection. Tensors only (safetensors), never a pickle.
+names, the scaling and the projections. Tensors only (safetensors), never a pickle.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -16,25 +18,27 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ...core.errors import DataError, FileFormatError, MissingFileError
-from ...core.memory import densify
-from ...core.section import Section
-from ...features.expression import scaled
-from .model import SpaMaskNet
-from .params import SpaMaskParams
-from .prepare import Prepared, normalised
+from ..core.errors import DataError, FileFormatError, MissingFileError
+from ..core.memory import densify
+from ..core.section import Section
+from ..features.expression import scaled
+from ..nn.graph_autoencoder import DualMaskNet
+from .dual_params import DualMaskParams
+from .expression_input import Prepared, normalised
 
-__all__ = ["SpaMaskState"]
+__all__ = ["DualMaskState"]
 
-_FORMAT = "napari-stmask/spamask/1"
+_VERSION = 2
 
 
 @dataclass(frozen=True)
-class SpaMaskState:
+class DualMaskState:
     """Trained networks and the preprocessing that goes with them.
 
     Attributes
     ----------
+    method
+        Name of the method that trained them.
     params
         Settings of the training.
     gene_names
@@ -43,30 +47,41 @@ class SpaMaskState:
         As in `Prepared`.
     nets
         One network per replicate, in evaluation mode.
+    arrays
+        Further float32 arrays of the method, by name.
     """
 
-    params: SpaMaskParams
+    method: str
+    params: DualMaskParams
     gene_names: tuple[str, ...]
     scale: NDArray[np.float32]
     ceiling: NDArray[np.float32]
     components: NDArray[np.float32] | None
     centre: NDArray[np.float32] | None
-    nets: tuple[SpaMaskNet, ...]
+    nets: tuple[DualMaskNet, ...]
+    arrays: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, nets: list[SpaMaskNet], prepared: Prepared, section: Section, params: SpaMaskParams
-    ) -> SpaMaskState:
+        cls,
+        method: str,
+        params: DualMaskParams,
+        nets: Sequence[DualMaskNet],
+        prepared: Prepared,
+        section: Section,
+        arrays: Mapping[str, NDArray[np.float32]] | None = None,
+    ) -> Self:
         """The state of a finished training."""
-        names = tuple(map(str, section.adata.var_names[prepared.genes]))
         return cls(
+            method,
             params,
-            names,
+            tuple(map(str, section.adata.var_names[prepared.genes])),
             prepared.scale,
             prepared.ceiling,
             prepared.components,
             prepared.centre,
-            tuple(nets),
+            tuple(net.cpu() for net in nets),
+            arrays or {},
         )
 
     def prepare(self, section: Section) -> Prepared:
@@ -94,15 +109,16 @@ class SpaMaskState:
 
     def save(self, path: str | Path) -> None:
         """Write the state to ``path`` (safetensors)."""
-        tensors = {name: torch.from_numpy(getattr(self, name)) for name in ("scale", "ceiling")}
+        arrays = {"scale": self.scale, "ceiling": self.ceiling}
         if self.components is not None and self.centre is not None:
-            tensors["components"] = torch.from_numpy(np.ascontiguousarray(self.components))
-            tensors["centre"] = torch.from_numpy(self.centre)
+            arrays |= {"components": self.components, "centre": self.centre}
+        arrays |= {f"method.{name}": values for name, values in self.arrays.items()}
+        tensors = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in arrays.items()}
         for i, net in enumerate(self.nets):
             for name, value in net.state_dict().items():
                 tensors[f"net{i}.{name}"] = value.detach().cpu().contiguous()
         meta = {
-            "format": _FORMAT,
+            "format": _format(self.method),
             "params": self.params.model_dump_json(),
             "genes": json.dumps(self.gene_names),
             "nets": str(len(self.nets)),
@@ -110,15 +126,24 @@ class SpaMaskState:
         save_file(tensors, Path(path), metadata=meta)
 
     @classmethod
-    def load(cls, path: str | Path) -> SpaMaskState:
+    def load(
+        cls, path: str | Path, method: str, params: type[DualMaskParams], *, title: str
+    ) -> Self:
         """Read a state that `save` wrote.
+
+        Parameters
+        ----------
+        path
+            A file.
+        method, params, title
+            Name, parameter model and display name of the method that must have written it.
 
         Raises
         ------
         MissingFileError
             If there is no such file.
         FileFormatError
-            If it is not a SpaMask model.
+            If it is not a model of that method.
         """
         path = Path(path)
         if not path.is_file():
@@ -127,34 +152,35 @@ class SpaMaskState:
             with safe_open(path, framework="pt") as file:
                 meta = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if meta.get("format") != _FORMAT:
+            if meta.get("format") != _format(method):
                 raise ValueError("format")
-            params = SpaMaskParams.model_validate_json(meta["params"])
+            settings = params.model_validate_json(meta["params"])
             genes = tuple(json.loads(meta["genes"]))
-            nets = tuple(_net_from(tensors, f"net{i}.", params) for i in range(int(meta["nets"])))
+            nets = tuple(_net_from(tensors, f"net{i}.", settings) for i in range(int(meta["nets"])))
+            arrays = {k: v.numpy() for k, v in tensors.items() if not k.startswith("net")}
+            scale, ceiling = arrays["scale"], arrays["ceiling"]
         except (SafetensorError, ValueError, KeyError, RuntimeError, OSError) as error:
             raise FileFormatError(
-                f"{path} is not a SpaMask model saved by this version",
+                f"{path} is not a {title} model saved by this version",
                 "give a .safetensors file written by save_model",
             ) from error
-        components = tensors.get("components")
-        centre = tensors.get("centre")
-        return cls(
-            params,
-            genes,
-            tensors["scale"].numpy(),
-            tensors["ceiling"].numpy(),
-            None if components is None else components.numpy(),
-            None if centre is None else centre.numpy(),
-            nets,
-        )
+        components, centre = arrays.get("components"), arrays.get("centre")
+        own = {k.removeprefix("method."): v for k, v in arrays.items() if k.startswith("method.")}
+        return cls(method, settings, genes, scale, ceiling, components, centre, nets, own)
 
 
-def _net_from(tensors: dict[str, torch.Tensor], prefix: str, params: SpaMaskParams) -> SpaMaskNet:
+def _format(method: str) -> str:
+    return f"napari-stmask/{method}/{_VERSION}"
+
+
+def _net_from(
+    tensors: Mapping[str, torch.Tensor], prefix: str, params: DualMaskParams
+) -> DualMaskNet:
     own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    d, hidden = own["w1"].shape
-    net = SpaMaskNet(
-        d, hidden, own["w2"].shape[1], generator=torch.Generator(), dropout=params.link_dropout
+    widths = [own[f"branches.{i}.w1"].shape[0] for i in range(len(own["mix"]))]
+    hidden, latent = own["branches.0.w2"].shape
+    net = DualMaskNet(
+        widths, hidden, latent, generator=torch.Generator(), dropout=params.link_dropout
     )
     net.load_state_dict(own)
     return net.eval()

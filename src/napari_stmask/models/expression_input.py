@@ -9,11 +9,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from ...core.errors import DataError
-from ...core.memory import densify
-from ...core.progress import Progress, Steps
-from ...core.section import Section
-from ...features.expression import (
+from ..core.errors import DataError
+from ..core.memory import densify
+from ..core.progress import Progress, Steps
+from ..core.section import Section
+from ..features.expression import (
     Expression,
     log_normalise,
     min_cells_for,
@@ -21,9 +21,9 @@ from ...features.expression import (
     select_genes,
     standardise,
 )
-from .params import SpaMaskParams
+from .dual_params import DualMaskParams
 
-__all__ = ["MIN_SPOTS", "Prepared", "check_size", "prepare"]
+__all__ = ["MIN_SPOTS", "Prepared", "check_size", "normalised", "possible_neighbours", "prepare"]
 
 MIN_SPOTS = 10
 _PUBLISHED_TARGET = 1e6
@@ -61,8 +61,19 @@ class Prepared:
             out = rows @ self.components + self.centre
         return np.asarray(np.maximum(out * self.scale, 0), dtype=np.float32)
 
+    def notes(self, section: Section, params: DualMaskParams) -> list[str]:
+        """Where the section is too small for what was asked."""
+        notes, d = [], self.x.shape[1]
+        if params.features == "pca" and d < params.n_pcs_in:
+            notes.append(
+                f"Only {d} principal components, not {params.n_pcs_in}: few spots or genes."
+            )
+        if possible_neighbours(section, params) < params.neighbours:
+            notes.append(f"Fewer than {params.neighbours} neighbours: the section is too small.")
+        return notes
 
-def normalised(section: Section, genes: NDArray[np.intp], params: SpaMaskParams) -> sp.csr_matrix:
+
+def normalised(section: Section, genes: NDArray[np.intp], params: DualMaskParams) -> sp.csr_matrix:
     """(n_spots, n_selected) normalised values of ``genes``, library size over all genes."""
     counts = section.counts()
     totals = np.asarray(counts.sum(axis=1)).ravel()
@@ -85,7 +96,7 @@ def check_size(section: Section) -> None:
         )
 
 
-def prepare(section: Section, params: SpaMaskParams) -> Steps[Prepared]:
+def prepare(section: Section, params: DualMaskParams) -> Steps[Prepared]:
     """Select genes, normalise, scale and project; counts stay sparse throughout.
 
     Raises
@@ -118,3 +129,11 @@ def prepare(section: Section, params: SpaMaskParams) -> Steps[Prepared]:
 
 def _loadings(pca: PCA) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return pca.components_.astype(np.float32), np.asarray(pca.mean_, dtype=np.float32).ravel()
+
+
+def possible_neighbours(section: Section, params: DualMaskParams) -> int:
+    """Neighbours that are linked: those asked for, or half of the section at most.
+
+    A spot that averages over everything is like every other.
+    """
+    return min(params.neighbours, max(1, (section.n_spots - 1) // 2))

@@ -3,50 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
-from ...nn.sparse import torch_csr
-from .model import SpaMaskNet
-from .prepare import Prepared
+from ..nn.graph_autoencoder import DualMaskNet, GraphAutoencoder
+from ..nn.sparse import torch_csr
+from .expression_input import Prepared
 
-__all__ = ["beside", "denoised_layer", "embed", "reconstruct"]
+__all__ = ["beside", "denoised_layer", "embed", "reconstruct", "unit"]
 
 _BLOCK = 2048
+Float = NDArray[np.float32]
 
 
 @torch.no_grad()
 def embed(
-    net: SpaMaskNet, x: NDArray[np.float32], adjacency: sp.csr_matrix, device: torch.device
-) -> NDArray[np.float32]:
-    """(n_spots, latent) float32, exact over the whole graph.
+    net: DualMaskNet, inputs: Sequence[Float], adjacency: sp.csr_matrix, device: torch.device
+) -> list[Float]:
+    """(n_spots, latent) float32 of each modality, exact over the whole graph.
 
     The normalisation statistics are first set to those of the clean graph.
     """
     a = torch_csr(adjacency, device)
-    propagated = a @ torch.from_numpy(x).to(device)
-    net.calibrate(a, propagated)
+    out = []
+    for branch, x in zip(_branches(net), inputs, strict=True):
+        propagated = a @ torch.from_numpy(x).to(device)
+        branch.calibrate(a, propagated)
+        branch.eval()
+        out.append(np.asarray(branch.encode(a, propagated).cpu().numpy(), dtype=np.float32))
     net.eval()
-    return np.asarray(net.encode(a, propagated).cpu().numpy(), dtype=np.float32)
+    return out
+
+
+def _branches(net: DualMaskNet) -> list[GraphAutoencoder]:
+    return [cast(GraphAutoencoder, branch) for branch in net.branches]
 
 
 @torch.no_grad()
 def reconstruct(
-    net: SpaMaskNet,
-    latent: NDArray[np.float32],
-    x: NDArray[np.float32],
-    adjacency: sp.csr_matrix,
-    device: torch.device,
-) -> NDArray[np.float32]:
-    """(n_spots, d) reconstruction, each row scaled to fit its input.
+    net: DualMaskNet, latent: Float, x: Float, adjacency: sp.csr_matrix, device: torch.device
+) -> Float:
+    """(n_spots, d) reconstruction of the first modality, each row scaled to fit its input.
 
     The cosine loss fixes only the direction of a row, so its length is set to the least-squares
     factor ``max(0, <x, x'> / <x', x'>)``.
     """
-    out = net.decode(torch_csr(adjacency, device), torch.from_numpy(latent).to(device), None)
+    a = torch_csr(adjacency, device)
+    out = _branches(net)[0].decode(a, torch.from_numpy(latent).to(device), None)
     rows = out.cpu().numpy()
     inner = np.einsum("ij,ij->i", x, rows)
     square = np.einsum("ij,ij->i", rows, rows)
@@ -54,9 +61,14 @@ def reconstruct(
     return np.asarray(rows * factor[:, None], dtype=np.float32)
 
 
-def beside(
-    latent: NDArray[np.float32], x: NDArray[np.float32], own_weight: float
-) -> NDArray[np.float32]:
+def unit(block: Float) -> Float:
+    """``block`` centred and brought to a mean squared row length of 1."""
+    centred = block - block.mean(axis=0)
+    length = float(np.sqrt((centred**2).sum(axis=1).mean()))
+    return np.asarray(centred / max(length, 1e-12), dtype=np.float32)
+
+
+def beside(latent: Float, x: Float, own_weight: float) -> Float:
     """The latent representation with the spot's own input next to it.
 
     Both blocks are centred and brought to a mean squared row length of 1 (the latent) and of
@@ -72,18 +84,12 @@ def beside(
     """
     if own_weight == 0:
         return latent
-
-    def unit(block: NDArray[np.float32]) -> NDArray[np.float32]:
-        centred = block - block.mean(axis=0)
-        length = float(np.sqrt((centred**2).sum(axis=1).mean()))
-        return np.asarray(centred / max(length, 1e-12), dtype=np.float32)
-
     return np.concatenate([unit(latent), np.float32(own_weight) * unit(x)], axis=1)
 
 
 def denoised_layer(
-    nets: Sequence[SpaMaskNet],
-    latents: Sequence[NDArray[np.float32]],
+    nets: Sequence[DualMaskNet],
+    latents: Sequence[Float],
     prepared: Prepared,
     adjacency: sp.csr_matrix,
     n_genes: int,

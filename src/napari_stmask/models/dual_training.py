@@ -1,0 +1,126 @@
+"""Training of dual-masking autoencoders on one section: graph, replicates, embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+
+from ..core.progress import Steps
+from ..nn.dual_mask import DualMaskObjective, Masking
+from ..nn.graph_autoencoder import DualMaskNet
+from ..nn.tiles import split_into_tiles
+from ..nn.train import Optimisation, retry_smaller, train
+from .dual_inference import embed
+from .dual_params import DualMaskParams
+
+__all__ = ["DualMaskTraining"]
+
+_HALO = 3  # two propagation steps of the encoder and one of the decoder
+_HELD_OUT = 0.05
+Curves = dict[str, list[float]]
+
+
+@dataclass
+class DualMaskTraining:
+    """The pieces that all replicates share, and what they have produced so far.
+
+    Attributes
+    ----------
+    inputs
+        (n_spots, d_q) float32 of each modality.
+    coords
+        (n_spots, 2) positions, which cut large sections into tiles.
+    graph, adjacency
+        (n_spots, n_spots) CSR links and their normalised form.
+    masking
+        What is hidden.
+    params
+        Network and optimiser.
+    device
+        Where to compute.
+    mix, learn_mix
+        As of `DualMaskNet`.
+    nets, latents
+        Trained networks, and their latents (one per modality).
+    history
+        Loss curves; of the second replicate on, names end in its number.
+    """
+
+    inputs: Sequence[NDArray[np.float32]]
+    coords: NDArray[np.float64]
+    graph: sp.csr_matrix
+    adjacency: sp.csr_matrix
+    masking: Masking
+    params: DualMaskParams
+    device: torch.device
+    mix: Sequence[float] | None = None
+    learn_mix: bool = False
+    nets: list[DualMaskNet] = field(default_factory=list)
+    latents: list[list[NDArray[np.float32]]] = field(default_factory=list)
+    history: Curves = field(default_factory=dict)
+
+    def add(self, net: DualMaskNet) -> None:
+        """Keep a trained network and its embeddings."""
+        self.nets.append(net)
+        self.latents.append(embed(net, self.inputs, self.adjacency, self.device))
+
+    def replicate(self, i: int) -> Steps[None]:
+        """Train network ``i``, with smaller tiles where the device's memory is short."""
+
+        def attempt(tile_spots: int) -> Steps[tuple[DualMaskNet, Curves]]:
+            return (yield from self._train(i, tile_spots))
+
+        net, curves = yield from retry_smaller(
+            attempt, min(self.params.tile_spots, len(self.coords)), device=self.device
+        )
+        self.history |= {(k if i == 0 else f"{k} ({i + 1})"): v for k, v in curves.items()}
+        self.add(net)
+
+    def _train(self, i: int, tile_spots: int) -> Steps[tuple[DualMaskNet, Curves]]:
+        p, n = self.params, len(self.coords)
+        rng = np.random.default_rng([p.seed, i])
+        net = DualMaskNet(
+            [x.shape[1] for x in self.inputs],
+            p.hidden,
+            p.latent,
+            generator=torch.Generator().manual_seed(int(rng.integers(2**62))),
+            dropout=p.link_dropout,
+            mix=self.mix,
+            learn_mix=self.learn_mix,
+        ).to(self.device)
+        held_out = np.sort(rng.permutation(n)[: max(1, int(_HELD_OUT * n)) if p.patience else 0])
+        tiles = [
+            DualMaskObjective(
+                self.inputs,
+                self.graph,
+                self.adjacency,
+                tile,
+                self.masking,
+                held_out=held_out,
+                device=self.device,
+            )
+            for tile in split_into_tiles(self.coords, self.graph, size=tile_spots, hops=_HALO)
+        ]
+
+        def batches(_: int) -> Iterator[DualMaskObjective]:
+            return (tiles[j] for j in rng.permutation(len(tiles)))
+
+        def monitor() -> float:
+            errors = [tile.held_out_error(net) for tile in tiles]
+            return sum(e for e, _ in errors) / max(1, sum(count for _, count in errors))
+
+        curves = yield from train(
+            net,
+            batches,
+            lambda tile: tile.losses(net, rng),
+            Optimisation(p.epochs, p.learning_rate, p.weight_decay, p.clip, p.patience),
+            monitor=monitor,
+            offset=i * p.epochs,
+            total=p.replicates * p.epochs,
+        )
+        return net, curves
