@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,14 @@ def data_dir() -> Path:
     if not (folder / "CATALOGUE.md").is_file():
         pytest.skip(f"no real sections in {folder}; set STMASK_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Image features are kept in a folder of the test run, never in the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STMASK_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -16,7 +16,7 @@ FLOOR = {
     "cli_reading": 6, "gui": 6,
 }  # fmt: skip
 # Rooms of one floor that may call one another, because one prepares what the other consumes.
-SAME_FLOOR = {("analysis", "features"), ("viz", "io"), ("io", "viz")}
+SAME_FLOOR = {("analysis", "features"), ("features", "io"), ("viz", "io"), ("io", "viz")}
 WINDOW = {"napari", "qtpy", "magicgui", "superqt", "vispy", "pyqtgraph", "PyQt6", "PySide6"}
 MODULES = sorted(p for p in ROOT.rglob("*.py") if p.name != "__init__.py" or p.parent != ROOT)
 

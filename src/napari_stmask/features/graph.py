@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from ..core.errors import ParameterError
 
-__all__ = ["knn_graph", "nearest", "normalised_adjacency"]
+__all__ = ["knn_graph", "nearest", "normalised_adjacency", "radius_graph"]
 
 Coords = NDArray[np.floating[Any]]
 
@@ -57,6 +57,33 @@ def knn_graph(coords: Coords, k: int) -> sp.csr_matrix:
         return sp.csr_matrix((n, n), dtype=np.float32)
     pairs = nearest(coords, k)
     return _from_pairs(pairs.row, pairs.col, n)
+
+
+def radius_graph(coords: Coords, radius: float) -> sp.csr_matrix:
+    """Link all spots within ``radius`` of each other.
+
+    Parameters
+    ----------
+    coords
+        (n_spots, 2 or 3) float.
+    radius
+        Reach in the unit of ``coords``; a spot with nobody in reach stays alone.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix
+        (n_spots, n_spots) float32, entries 1, zero diagonal, symmetric.
+
+    Raises
+    ------
+    ParameterError
+        If ``radius`` is not positive.
+    """
+    if not radius > 0:
+        raise ParameterError(f"radius is {radius}", "use a positive number")
+    # A hair more, so that the ring of a lattice at exactly this distance is in it.
+    pairs = cKDTree(coords).query_pairs(radius * (1 + 1e-6), output_type="ndarray")
+    return _from_pairs(pairs[:, 0], pairs[:, 1], len(coords))
 
 
 def nearest(coords: Coords, k: int) -> sp.coo_matrix:
