@@ -21,9 +21,9 @@ from torch_geometric.nn import GCNConv
 import napari_stmask as stm
 from napari_stmask.core.progress import drain
 from napari_stmask.features.graph import knn_graph, normalised_adjacency
+from napari_stmask.models.expression_input import prepare
 from napari_stmask.models.spamask.method import masking_of
 from napari_stmask.models.spamask.params import SpaMaskParams
-from napari_stmask.models.expression_input import prepare
 from napari_stmask.nn.device import cpu_threads
 from napari_stmask.nn.dual_mask import DualMaskObjective
 from napari_stmask.nn.graph_autoencoder import DualMaskNet

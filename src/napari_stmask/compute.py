@@ -15,10 +15,11 @@ from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from . import models
 from .core.errors import CancelledError, ParameterError, ResourceError
 from .core.progress import Progress, Steps
 from .core.result import Result
-from .pipeline import Data, as_section, iter_run
+from .pipeline import Data, as_section, check_number, iter_run, settings
 
 __all__ = ["submit"]
 
@@ -70,6 +71,20 @@ def _on_dask(address: str, method: str, data: Any, options: dict[str, Any]) -> S
         ) from None
     given = list(data) if isinstance(data, Sequence) and not isinstance(data, str) else [data]
     sections = [as_section(one) for one in given]
+    chosen = models.get(method)
+    check_number(chosen, sections)
+    names = ("params", "preset", "key_added", "model", "baselines")
+    values = {name: value for name, value in options.items() if name not in names}
+    params = settings(
+        chosen,
+        sections[0],
+        options.get("params"),
+        options.get("preset", "recommended"),
+        values,
+        model=options.get("model"),
+    )
+    # What the run reads besides counts and positions is here, not where it computes.
+    bare = [s.bare(obsm=chosen.extras(s, params)) for s in sections]
     try:
         client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
     except OSError:
@@ -86,7 +101,7 @@ def _on_dask(address: str, method: str, data: Any, options: dict[str, Any]) -> S
         client.subscribe_topic(topic, received)
         stop = Event(topic, client=client)
         future = client.submit(
-            _remote, topic, method, [s.bare() for s in sections], options, pure=False
+            _remote, topic, method, bare, options, pure=False
         )
         try:
             while not future.done():

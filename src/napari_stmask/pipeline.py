@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from . import models
 from .analysis.baselines import BaselineFeatures, baseline_features
 from .analysis.domains import choose_n_domains_steps, cluster_steps, reduce
+from .analysis.match import match_codes
 from .analysis.refine import smooth_labels
 from .analysis.scores import spatial_scores
 from .core.errors import DataError, ParameterError, ResourceError
@@ -28,7 +29,7 @@ from .features.graph import knn_graph
 from .models.base import Method
 from .viz.palette import domain_colors
 
-__all__ = ["as_section", "baseline_codes", "iter_run", "resolve_params", "run"]
+__all__ = ["as_section", "baseline_codes", "check_number", "iter_run", "resolve_params", "run", "settings"]
 
 Data: TypeAlias = Section | AnnData | str | Path
 
@@ -82,6 +83,54 @@ def resolve_params(
     return method.Params.preset(preset, section.platform, **values)
 
 
+def settings(
+    method: Method,
+    section: Section,
+    params: DomainParams | None,
+    preset: str,
+    values: Mapping[str, Any],
+    *,
+    model: str | Path | None = None,
+) -> DomainParams:
+    """The parameters of a run: complete ones as given, or a preset with single values.
+
+    Raises
+    ------
+    ParameterError
+        If both were given, or a value does not fit.
+    """
+    if params is None:
+        if model is not None:
+            _check_model_values(values)
+        return resolve_params(method, section, preset, **values)
+    if not isinstance(params, method.Params):
+        raise ParameterError(
+            f"params is a {type(params).__name__}, expected {method.Params.__name__}",
+            f"make them with napari_stmask.params('{method.name}', ...)",
+        )
+    if values or preset != "recommended":
+        raise ParameterError(
+            f"params and a preset or single parameters of {method.title} were mixed",
+            "pass either params= or a preset with single values",
+        )
+    return params
+
+
+def check_number(method: Method, sections: Sequence[Section]) -> None:
+    """Refuse more sections than the method takes, and none.
+
+    Raises
+    ------
+    ParameterError
+        With the number that it takes.
+    """
+    if len(sections) > method.needs.max_sections or not sections:
+        raise ParameterError(
+            f"{method.title} was given {len(sections)} sections",
+            f"give {method.needs.max_sections} at most" if sections else "give one",
+        )
+
+
 def iter_run(
     method: str,
     data: Data | Sequence[Data],
@@ -133,25 +182,8 @@ def iter_run(
     given = list(data) if isinstance(data, Sequence) and not isinstance(data, str) else [data]
     yield Progress(0, 0, "reading")
     sections = [as_section(one) for one in given]
-    if len(sections) > chosen.needs.max_sections or not sections:
-        raise ParameterError(
-            f"{chosen.title} was given {len(sections)} sections",
-            f"give {chosen.needs.max_sections} at most" if sections else "give one",
-        )
-    if params is None:
-        if model is not None:
-            _check_model_values(values)
-        params = resolve_params(chosen, sections[0], preset, **values)
-    elif not isinstance(params, chosen.Params):
-        raise ParameterError(
-            f"params is a {type(params).__name__}, expected {chosen.Params.__name__}",
-            f"make them with napari_stmask.params('{method}', ...)",
-        )
-    elif values or preset != "recommended":
-        raise ParameterError(
-            f"params and a preset or single parameters of {chosen.title} were mixed",
-            "pass either params= or a preset with single values",
-        )
+    check_number(chosen, sections)
+    params = settings(chosen, sections[0], params, preset, values, model=model)
     key = chosen.name if key_added is None else key_added
     problem = key_problem(sections[0].adata, key)
     if problem is not None:
@@ -175,7 +207,7 @@ def _run(
 ) -> Steps[Result]:
     started, cpu = time.monotonic(), time.process_time()
     # From here on a bare copy: nothing that the run does or sees is the user's own table.
-    section = full.bare()
+    section = full.bare(obsm=method.extras(full, params))
     hashed = input_hash(section)
     _check(method, section, params)
     notes: list[str] = []
@@ -185,7 +217,7 @@ def _run(
     if not filled.all():
         empty = int((~filled).sum())
         notes.append(f"{empty} spots without any counts were left out.")
-        section = section.bare(filled)
+        section = section.bare(filled, method.extras(section, params))
         if params.n_domains > section.n_spots:
             raise DataError(
                 f"{full.where}: only {section.n_spots} spots have counts",
@@ -209,6 +241,8 @@ def _run(
     scores = {
         method.name: spatial_scores(section.coords, domains.codes if refined is None else refined)
     }
+    views = yield from _views(fit, domains, params, graph)
+    scores |= {f"{method.name}, {v}": spatial_scores(section.coords, c) for v, c in views.items()}
     references: dict[str, NDArray[np.intp]] = {}
     if with_baselines:
         references = yield from baseline_codes(section, domains.n_domains, params.seed)
@@ -234,7 +268,7 @@ def _run(
             "peak_rss_bytes": peak_rss_bytes(),
         },
     )
-    result = Result(key, fit, domains, colors, scores, record, refined, references)
+    result = Result(key, fit, domains, colors, scores, record, refined, references, views)
     if not filled.all():
         result = _expand(result, filled)
     yield Progress(1, 1, "writing")
@@ -292,6 +326,21 @@ def _domains(fit: Fit, params: DomainParams) -> Steps[Domains]:
     return domains
 
 
+def _views(
+    fit: Fit, domains: Domains, params: DomainParams, graph: sp.csr_matrix
+) -> Steps[dict[str, NDArray[np.intp]]]:
+    """What parts of the input say alone, split and smoothed as the joint answer is."""
+    out = {}
+    for name, embeddings in fit.views.items():
+        parts = [reduce(e, params.n_pcs_out, seed=params.seed) for e in embeddings]
+        alone = yield from cluster_steps(
+            parts, domains.n_domains, method=params.clustering, seed=params.seed
+        )
+        codes = smooth_labels(alone.codes, graph) if params.smooth_labels else alone.codes
+        out[name] = match_codes(codes, domains.codes)
+    return out
+
+
 def baseline_codes(
     section: Section, n_domains: int, seed: int
 ) -> Steps[dict[str, NDArray[np.intp]]]:
@@ -320,12 +369,14 @@ def _expand(result: Result, filled: NDArray[np.bool_]) -> Result:
     fit = result.fit
     fit.embedding = rows(fit.embedding, np.nan)
     fit.replicates = [rows(e, np.nan) for e in fit.replicates]
+    fit.views = {name: [rows(e, np.nan) for e in parts] for name, parts in fit.views.items()}
     if fit.graph is not None:
         fit.graph = (place @ fit.graph @ place.T).tocsr()
     fit.layers = {name: (place @ layer).tocsr() for name, layer in fit.layers.items()}
     result.domains.codes = rows(result.domains.codes, -1)
     result.domains.confidence = rows(result.domains.confidence, 0)
     result.baselines = {name: rows(codes, -1) for name, codes in result.baselines.items()}
+    result.views = {name: rows(codes, -1) for name, codes in result.views.items()}
     if result.refined is not None:
         result.refined = rows(result.refined, -1)
     return result

@@ -136,7 +136,8 @@ def test_losses_of_a_tile_count_own_spots_only() -> None:
     graph = knn_graph(rng.random((40, 2)), 4)
     tile = DualMaskObjective(
         [x], graph, normalised_adjacency(graph), Tile(rng.permutation(40), 10),
-        masking_of(SpaMaskParams(node_mask_rate=0.9)), held_out=np.arange(0), device=torch.device("cpu"),
+        masking_of(SpaMaskParams(node_mask_rate=0.9)), held_out=np.arange(0),
+        device=torch.device("cpu"),
     )  # fmt: skip
     net = DualMaskNet([6], 8, 4, generator=torch.Generator().manual_seed(0)).eval()
     seen: list[int] = []

@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from .params import DomainParams
 from .provenance import records
 
-__all__ = ["UNASSIGNED_COLOUR", "Domains", "Fit", "Result", "key_problem"]
+__all__ = ["UNASSIGNED_COLOUR", "VIEWS", "Domains", "Fit", "Result", "key_problem"]
 
 UNASSIGNED_COLOUR = "#9E9E9E"
+VIEWS = ("gene", "image")
+"""Parts of the input whose own answer a method may give beside the joint one."""
 
 
 @dataclass
@@ -59,6 +61,9 @@ class Fit:
     replicates
         Further embeddings of the same spots (other seeds or checkpoints) that a consensus
         clustering uses; empty where there is one.
+    views
+        What parts of the input say alone (expression, image): name -> embeddings, one or, for
+        a consensus, several. Each is clustered as the embedding is, for comparison.
     graph
         (n_spots, n_spots) CSR that the method used, or None.
     layers
@@ -77,6 +82,7 @@ class Fit:
 
     embedding: NDArray[np.float32]
     replicates: list[NDArray[np.float32]] = field(default_factory=list)
+    views: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
     graph: sp.csr_matrix | None = None
     layers: dict[str, sp.csr_matrix] = field(default_factory=dict)
     var: dict[str, NDArray[Any]] = field(default_factory=dict)
@@ -102,6 +108,8 @@ class Result:
         Codes after label smoothing, or None.
     baselines
         Codes of the training-free controls by name, for comparison; not written.
+    views
+        Codes of the fit's views by name, numbered like the domains that they overlap.
     colors
         One hex colour per domain.
     scores
@@ -118,6 +126,7 @@ class Result:
     record: dict[str, Any]
     refined: NDArray[np.intp] | None = None
     baselines: dict[str, NDArray[np.intp]] = field(default_factory=dict)
+    views: dict[str, NDArray[np.intp]] = field(default_factory=dict)
 
     @property
     def embedding(self) -> NDArray[np.float32]:
@@ -141,7 +150,8 @@ class Result:
         What an earlier run of the same key wrote is taken away first, so that no answer of it
         is left beside the new ones. Touches ``obs[key]``, ``obs[key_confidence]``,
         ``obs[key_refined]``, ``uns[key_colors]``, ``obsm[X_key]``, ``obsp[key_graph]``,
-        ``layers[key_*]``, ``var[key_*]``, ``uns["stmask"]`` and nothing else.
+        ``layers[key_*]``, ``var[key_*]``, ``uns["stmask"]`` and nothing else; of views
+        ``obs[key_VIEW]``, ``uns[key_VIEW_colors]`` and ``obsm[X_key_VIEW]``.
         """
         slots = self._slots(rows)
         old = records(adata)
@@ -169,6 +179,12 @@ class Result:
         if self.refined is not None:
             out["obs", f"{key}_refined"] = _categories(self.refined[rows], names)
             out["uns", f"{key}_refined_colors"] = list(self.colors)
+        for view, codes in self.views.items():
+            # A view may hold a domain that the joint answer lost in smoothing, never more.
+            out["obs", f"{key}_{view}"] = _categories(codes[rows], names)
+            out["uns", f"{key}_{view}_colors"] = list(self.colors)
+            joint = np.concatenate(fit.views[view], axis=1)
+            out["obsm", f"X_{key}_{view}"] = np.asarray(joint[rows], dtype=np.float32)
         if fit.graph is not None:
             out["obsp", f"{key}_graph"] = fit.graph[rows, rows]
         out |= {("layers", f"{key}_{name}"): layer[rows] for name, layer in fit.layers.items()}
@@ -197,13 +213,15 @@ def _possible_slots(key: str) -> list[tuple[str, str]]:
     return [
         ("obs", key),
         ("obs", f"{key}_confidence"),
-        ("obs", f"{key}_refined"),
+        *(("obs", f"{key}_{part}") for part in ("refined", *VIEWS)),
         ("uns", f"{key}_colors"),
-        ("uns", f"{key}_refined_colors"),
+        *(("uns", f"{key}_{part}_colors") for part in ("refined", *VIEWS)),
+        *(("obsm", f"X_{key}_{view}") for view in VIEWS),
         ("obsm", f"X_{key}"),
         ("obsp", f"{key}_graph"),
         ("layers", f"{key}_denoised"),
         ("var", f"{key}_denoised"),
+        ("var", f"{key}_image_r2"),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -196,7 +197,11 @@ class Section:
             counts.eliminate_zeros()
         return sp.csr_matrix(counts)
 
-    def bare(self, rows: NDArray[np.bool_] | None = None) -> Section:
+    def bare(
+        self,
+        rows: NDArray[np.bool_] | None = None,
+        obsm: Mapping[str, NDArray[Any]] | None = None,
+    ) -> Section:
         """Counts, positions and metadata only: what a run needs, and no labels.
 
         An AnnData of its own, so that what is written on it touches nothing of the caller's;
@@ -206,13 +211,19 @@ class Section:
         ----------
         rows
             (n_spots,) True for the spots to keep; None keeps all.
+        obsm
+            Arrays (n_spots, ...) that the copy carries in ``obsm`` too.
         """
         counts, names, coords = self.counts(), self.adata.obs_names, self.coords
+        carried = dict(obsm or {})
         if rows is not None:
             counts, names, coords = counts[rows], names[rows], coords[rows]
+            carried = {name: values[rows] for name, values in carried.items()}
         adata = AnnData(counts, obs=pd.DataFrame(index=names))
         adata.var_names = self.adata.var_names
         adata.obsm["spatial"] = coords
+        for name, values in carried.items():
+            adata.obsm[name] = values
         return Section(
             adata,
             name=self.name,

@@ -220,12 +220,15 @@ def _work(job: Job) -> Generator[tuple[Job, Event], None, _Outcome]:
     """The run in the worker thread. Every failure is returned: napari would swallow or print it."""
     steps = None
     try:
+        from .. import models
         from ..pipeline import iter_run
 
         warm_up()
         raster = rasterise(job.section.coords, job.section.lattice) if job.need_raster else None
         # On a bare copy: nothing of the user's changes until the main thread accepts the result.
-        steps = iter_run(job.method, job.section.bare(), params=job.params, key_added=job.key)
+        extras = models.get(job.method).extras(job.section, job.params)
+        bare = job.section.bare(obsm=extras)
+        steps = iter_run(job.method, bare, params=job.params, key_added=job.key)
         result = yield from _throttled(job, steps)
         return _Outcome(job, result, raster)
     except Exception as error:  # noqa: BLE001 - carried to the main thread

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ class Sample(NamedTuple):
     make: Callable[..., Section]
 
 
-def sample_section(seed: int = 0) -> Section:
+def sample_section(seed: int = 0, *, shown_in: Literal["both", "image"] = "both") -> Section:
     """A Visium-like section of layered tissue with histology and known domains.
 
     About 1,900 spots on a hexagonal lattice, 1,200 genes, six curved layers in
@@ -55,6 +55,9 @@ def sample_section(seed: int = 0) -> Section:
     ----------
     seed
         Of a generator of its own: the same seed gives the same section.
+    shown_in
+        Whether the layers show in expression and histology, or in the histology alone, which
+        tells whether a method reads the image.
 
     Returns
     -------
@@ -73,7 +76,7 @@ def sample_section(seed: int = 0) -> Section:
     row, col, x, y = row[inside], col[inside], x[inside], y[inside]
     depth = _depth(x, y)
     domain = np.digitize(depth, EDGES)
-    counts = _counts(rng, x, y, depth)
+    counts = _counts(rng, x, y, depth, effect=1.0 if shown_in == "both" else 0.0)
     image = _histology(rng)
     scale = HIRES_SIDE / (WIDTH_UM / UM_PER_PX)
     layers = np.array([f"Layer {i + 1}" for i in range(N_DOMAINS)])
@@ -143,10 +146,12 @@ def _smooth(rng: np.random.Generator, x: Float, y: Float, length_um: float) -> F
     return np.asarray(total / np.sqrt(6.0))
 
 
-def _counts(rng: np.random.Generator, x: Float, y: Float, depth: Float) -> NDArray[np.float32]:
+def _counts(
+    rng: np.random.Generator, x: Float, y: Float, depth: Float, *, effect: float
+) -> NDArray[np.float32]:
     """(n_spots, n_genes) negative binomial counts.
 
-    Markers rise in their layer and, weaker, in its neighbours. Programmes of single spots that
+    Markers rise in their layer by ``effect`` times their own and, weaker, in its neighbours. Programmes of single spots that
     have nothing to do with layers (stress, cell cycle, blood) are about as strong, so that
     expression alone tells layers apart poorly and neighbourhoods help.
     """
@@ -161,10 +166,10 @@ def _counts(rng: np.random.Generator, x: Float, y: Float, depth: Float) -> NDArr
                 30 + np.arange(layer * (per_domain - 5), (layer + 1) * (per_domain - 5)),
             ]
         )
-        effect = rng.uniform(0.6, 1.2, genes.size)
+        rise = effect * rng.uniform(0.6, 1.2, genes.size)
         share = np.where(domain == layer, 1.0, np.where(np.abs(domain - layer) == 1, 0.3, 0.0))
         log_mean[:, genes] = np.maximum(log_mean[:, genes], -0.6)
-        log_mean[:, genes] += share[:, None] * effect
+        log_mean[:, genes] += share[:, None] * rise
     for size in (0.4, 0.35, 0.3):
         genes = rng.choice(np.arange(30 + 6 * 31, N_GENES), 120, replace=False)
         log_mean[:, genes] += size * rng.normal(0, 1, (n_spots, 1)) * rng.uniform(0.5, 1, 120)

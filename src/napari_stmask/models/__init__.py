@@ -12,8 +12,14 @@ from .base import Method
 
 __all__ = ["available", "get", "params_of"]
 
-_OWN = {"spamask": "napari_stmask.models.spamask.method:SpaMask"}
-_PARAMS = {"spamask": "napari_stmask.models.spamask.params:SpaMaskParams"}
+_OWN = {
+    "spamask": "napari_stmask.models.spamask.method:SpaMask",
+    "vimst": "napari_stmask.models.vimst.method:ViMST",
+}
+_PARAMS = {
+    "spamask": "napari_stmask.models.spamask.params:SpaMaskParams",
+    "vimst": "napari_stmask.models.vimst.params:ViMSTParams",
+}
 GROUP = "napari_stmask.methods"
 """Entry-point group through which other packages add methods: name = ``module:Class``."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from numpy.typing import NDArray
 
 from ..core.errors import ParameterError
 from ..core.params import DomainParams
@@ -67,6 +69,13 @@ class Method(Protocol):
     tasks: ClassVar[tuple[str, ...]]
     needs: ClassVar[Needs]
     Params: ClassVar[type[DomainParams]]
+
+    def extras(self, section: Section, params: Any) -> Mapping[str, NDArray[Any]]:
+        """Arrays (n_spots, ...) of the caller's table or files that a run reads, by name.
+
+        A run works on a bare copy of the section; these travel with it, in ``obsm``. Asked
+        again of such a copy, it hands on what the copy carries.
+        """
 
     def estimate(self, sections: Sequence[Section], params: Any) -> Estimate:
         """Expected time and memory of `fit`."""

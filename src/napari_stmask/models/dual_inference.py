@@ -40,7 +40,7 @@ def embed(
 
 
 def _branches(net: DualMaskNet) -> list[GraphAutoencoder]:
-    return [cast(GraphAutoencoder, branch) for branch in net.branches]
+    return [cast("GraphAutoencoder", branch) for branch in net.branches]
 
 
 @torch.no_grad()

@@ -56,10 +56,15 @@ class Prepared:
 
     def to_genes(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Values of the selected genes, (m, n_selected) >= 0, from (m, d) network units."""
-        out = rows
-        if self.components is not None and self.centre is not None:
-            out = rows @ self.components + self.centre
-        return np.asarray(np.maximum(out * self.scale, 0), dtype=np.float32)
+        return np.asarray(np.maximum(self.to_scaled(rows) * self.scale, 0), dtype=np.float32)
+
+    def to_scaled(
+        self, rows: NDArray[np.float32], part: slice = slice(None)
+    ) -> NDArray[np.float32]:
+        """Values of ``part`` of the selected genes, (m, n) and scaled, from (m, d) inputs."""
+        if self.components is None or self.centre is None:
+            return rows[:, part]
+        return np.asarray(rows @ self.components[:, part] + self.centre[part], dtype=np.float32)
 
     def notes(self, section: Section, params: DualMaskParams) -> list[str]:
         """Where the section is too small for what was asked."""

@@ -80,7 +80,8 @@ class EdgeMasker:
         gone = rng.random((2, len(self.edges))) < rate
         own = np.flatnonzero(rng.random(self.n) < rate)
         dropped = [self.edges[gone[0]], self.edges[gone[1]][:, ::-1], np.column_stack([own, own])]
-        return self.adjacency_without(gone.all(axis=0)), np.concatenate(dropped)
+        both: NDArray[np.bool_] = np.logical_and(gone[0], gone[1])
+        return self.adjacency_without(both), np.concatenate(dropped)
 
     def adjacency_without(self, hidden: NDArray[np.bool_]) -> sp.csr_matrix:
         """Normalised adjacency (with self-loops) of the links that are not ``hidden``.

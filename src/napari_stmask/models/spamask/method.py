@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...core.params import DomainParams
 from ...core.progress import Progress, Steps
@@ -40,6 +41,10 @@ class SpaMask:
     tasks: ClassVar[tuple[str, ...]] = ("domains", "denoise")
     needs: ClassVar[Needs] = Needs(counts=True)
     Params: ClassVar[type[SpaMaskParams]] = SpaMaskParams
+
+    def extras(self, section: Section, params: SpaMaskParams) -> dict[str, NDArray[Any]]:  # noqa: ARG002
+        """Counts and positions are all that SpaMask reads."""
+        return {}
 
     def estimate(self, sections: Sequence[Section], params: SpaMaskParams) -> Estimate:
         """Expected CPU seconds on one thread and bytes on top of the section."""

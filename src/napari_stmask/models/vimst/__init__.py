@@ -1,0 +1,1 @@
+"""ViMST: domains and denoised genes from expression and histology."""

@@ -1,0 +1,150 @@
+"""The image branch's input: patch features, their principal components, and what rides along."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.decomposition import PCA
+
+from ...core.errors import DataError
+from ...core.progress import Steps
+from ...core.section import Section
+from ...features.image_features import image_features, zscored
+from .params import ViMSTParams
+
+__all__ = [
+    "CARRIED",
+    "SECTIONS",
+    "TRANSFORMER",
+    "ImageInput",
+    "carried",
+    "encoded",
+    "image_input",
+    "is_wanted",
+    "with_position",
+]
+
+CARRIED = "stmask_image_features"
+"""Slot in which precomputed features travel with a bare section."""
+SECTIONS = "stmask_section"
+"""Slot in which the number of each spot's own section travels with a joined one."""
+TRANSFORMER = "transformer"
+"""The encoder that is trained on the section itself."""
+_PRECOMPUTED = ("obsm:", "file:")
+_WAVES = 4
+Float = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """Input of the image branch.
+
+    Attributes
+    ----------
+    x
+        (n_spots, d) float32.
+    components, centre
+        (d, n_features) and (n_features,) float32 of the PCA.
+    share
+        Variance that the components keep, in [0, 1].
+    """
+
+    x: Float
+    components: Float
+    centre: Float
+    share: float
+
+
+def _is_precomputed(params: ViMSTParams) -> bool:
+    """Whether the encoder is a table of the caller's."""
+    return params.image_encoder.startswith(_PRECOMPUTED)
+
+
+def is_wanted(section: Section, params: ViMSTParams) -> bool:
+    """Whether the image branch is part of the run.
+
+    Raises
+    ------
+    DataError
+        If the image was asked for and the section has none.
+    """
+    here = section.image is not None or _is_precomputed(params)
+    if params.use_image == "yes" and not here:
+        raise DataError(
+            f"{section.where}: the image is to be used, but the section has none",
+            "read the section with image=PATH, or set use_image to auto",
+        )
+    return here and params.use_image != "no"
+
+
+def carried(section: Section, params: ViMSTParams) -> Steps[Mapping[str, NDArray[Any]]]:
+    """What of the caller's own table a run needs: precomputed features, the joined sections."""
+    out: dict[str, NDArray[Any]] = {}
+    adata = section.adata
+    if SECTIONS in adata.obsm:
+        out[SECTIONS] = np.asarray(adata.obsm[SECTIONS])
+    elif "section" in adata.obs:
+        codes = adata.obs["section"].astype("category").cat.codes.to_numpy()
+        out[SECTIONS] = codes[:, None].astype(np.int64)
+    if CARRIED in adata.obsm:
+        out[CARRIED] = np.asarray(adata.obsm[CARRIED])
+    elif _is_precomputed(params) and is_wanted(section, params):
+        out[CARRIED] = yield from image_features(section, params.image_encoder, standardise=False)
+    return out
+
+
+def encoded(section: Section, params: ViMSTParams) -> Steps[Float]:
+    """(n_spots, n_features) features of the patches, standardised over the section.
+
+    Of a joined section, over each of its own: scanner and stain differ between them.
+    """
+    if CARRIED in section.adata.obsm:
+        out = np.asarray(section.adata.obsm[CARRIED], dtype=np.float32)
+        own = np.zeros(len(out))
+        if SECTIONS in section.adata.obsm:
+            own = np.asarray(section.adata.obsm[SECTIONS]).ravel()
+        for one in np.unique(own):
+            out[own == one] = zscored(out[own == one])
+        return out
+    return (
+        yield from image_features(
+            section,
+            params.image_encoder,
+            patch_size=params.patch_size,
+            unit=params.patch_unit,
+            stain=params.stain,
+            consent=params.accept_licence,
+            device=params.device,
+        )
+    )
+
+
+def waves(coords: NDArray[np.float64]) -> Float:
+    """(n_spots, 4 * 4) sines and cosines of the position, from half a period per section on."""
+    unit = (coords - coords.min(axis=0)) / max(float(np.ptp(coords, axis=0).max()), 1e-12)
+    angles = np.concatenate([np.pi * 2.0**i * unit for i in range(_WAVES)], axis=1)
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
+
+
+def with_position(features: Float, section: Section, params: ViMSTParams) -> Float:
+    """The features, and smooth functions of the position where these were asked for."""
+    if not params.position_features:
+        return features
+    return np.concatenate([features, waves(section.coords)], axis=1)
+
+
+def image_input(features: Float, section: Section, params: ViMSTParams) -> ImageInput:
+    """Principal components of the patch features, with those of the position where asked."""
+    features = with_position(features, section, params)
+    n = max(1, min(params.n_pcs_image, min(features.shape) - 1))
+    model = PCA(n, svd_solver="full").fit(features)
+    return ImageInput(
+        np.asarray(model.transform(features), dtype=np.float32),
+        model.components_.astype(np.float32),
+        model.mean_.astype(np.float32),
+        float(model.explained_variance_ratio_.sum()),
+    )

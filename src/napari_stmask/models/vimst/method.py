@@ -1,0 +1,226 @@
+"""ViMST on one section: two inputs, two masked autoencoders, one joint embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from ...core.errors import DataError
+from ...core.params import DomainParams
+from ...core.progress import Progress, Steps, drain
+from ...core.result import Fit
+from ...core.section import Section
+from ...features.graph import knn_graph, normalised_adjacency, radius_graph
+from ...nn.device import choose_device, in_threads
+from ...nn.dual_mask import Masking
+from ..base import Estimate, Needs, only_section
+from ..dual_inference import denoised_layer
+from ..dual_state import DualMaskState
+from ..dual_training import DualMaskTraining
+from ..expression_input import Prepared, check_size, possible_neighbours, prepare
+from .fusion import fused
+from .image import (
+    SECTIONS,
+    TRANSFORMER,
+    ImageInput,
+    carried,
+    encoded,
+    image_input,
+    is_wanted,
+    with_position,
+)
+from .params import ViMSTParams
+from .transformer import add_nets, gene_r2, predict_expression, predict_with
+
+__all__ = ["ViMST", "masking_of"]
+
+
+class ViMST:
+    """Domains and denoised genes from expression and histology, by two masked autoencoders."""
+
+    name: ClassVar[str] = "vimst"
+    title: ClassVar[str] = "ViMST"
+    summary: ClassVar[str] = "Domains and denoised genes from expression and histology together."
+    reference: ClassVar[str] = ""
+    doi: ClassVar[str] = ""
+    tasks: ClassVar[tuple[str, ...]] = ("domains", "denoise")
+    needs: ClassVar[Needs] = Needs(counts=True)
+    Params: ClassVar[type[ViMSTParams]] = ViMSTParams
+
+    def extras(self, section: Section, params: ViMSTParams) -> Mapping[str, NDArray[Any]]:
+        """Precomputed patch features, and which section a spot of a joined one is of."""
+        return drain(carried(section, params))
+
+    def estimate(self, sections: Sequence[Section], params: ViMSTParams) -> Estimate:
+        return Estimate(10, 1e6)
+
+    def fit(self, sections: Sequence[Section], params: ViMSTParams) -> Steps[Fit]:
+        section = only_section(sections, self.title)
+        return (yield from in_threads(self._fit(section, params), params.threads))
+
+    def _fit(self, section: Section, params: ViMSTParams) -> Steps[Fit]:
+        yield Progress(0, 3, "preparing", message="Selecting genes.")
+        prepared = yield from prepare(section, params)
+        image = predicted = None
+        if is_wanted(section, params):
+            if params.image_encoder == TRANSFORMER:
+                device = choose_device(params.device)
+                predicted = yield from predict_expression(section, prepared.x, params, device)
+                features = predicted.values
+            else:
+                features = yield from encoded(section, params)
+            image = image_input(features, section, params)
+        run = _training(section, prepared, image, params)
+        for i in range(params.replicates):
+            yield from run.replicate(i)
+        fit = yield from self._finish(run, section, prepared, image, params)
+        if predicted is not None:
+            found = gene_r2(section, prepared, predicted.values, params)
+            fit.var["image_r2"] = found
+            fit.details["image_r2_median"] = float(np.nanmedian(found))
+            fit.state = add_nets(fit.state, predicted.nets)
+        return fit
+
+    def apply(
+        self, model: str | Path, sections: Sequence[Section], params: ViMSTParams
+    ) -> Steps[Fit]:
+        """Answer for a section with the networks of a saved ``model``; nothing is trained.
+
+        Raises
+        ------
+        DataError
+            If the section lacks genes of the model, or the image that the model needs.
+        """
+        section = only_section(sections, self.title)
+        return (yield from in_threads(self._apply(model, section, params), params.threads))
+
+    def _apply(self, model: str | Path, section: Section, params: ViMSTParams) -> Steps[Fit]:
+        check_size(section)
+        state = DualMaskState.load(model, self.name, self.Params, title=self.title)
+        yield Progress(0, 1, "preparing", message="Reading the model.")
+        # The network is the model's; how its answer is split and where it runs is the caller's.
+        asked = params.model_dump(include={*DomainParams.model_fields, "denoise"})
+        settings = ViMSTParams(**(state.params.model_dump() | asked))
+        prepared = state.prepare(section)
+        image = None
+        if "components" in state.arrays:
+            image = yield from _image_of_model(state, section, settings)
+        run = _training(section, prepared, image, settings)
+        for net in state.nets:
+            run.add(net.to(run.device))
+            yield Progress(len(run.nets), len(state.nets), "embedding")
+        return (yield from self._finish(run, section, prepared, image, settings))
+
+    def save_model(self, fit: Fit, path: str | Path) -> None:
+        """Write the trained networks and their preprocessing to ``path`` (safetensors)."""
+        fit.state.save(path)
+
+    def _finish(
+        self,
+        run: DualMaskTraining,
+        section: Section,
+        prepared: Prepared,
+        image: ImageInput | None,
+        params: ViMSTParams,
+    ) -> Steps[Fit]:
+        """The answer of all replicates."""
+        inputs = [prepared.x] if image is None else [prepared.x, image.x]
+        answer = fused(run.latents, inputs, params)
+        fit = Fit(
+            embedding=answer.joint,
+            replicates=answer.replicates,
+            views=answer.views,
+            graph=run.graph,
+            params=params,
+            history=run.history,
+            details={
+                "n_genes": len(prepared.genes),
+                "n_inputs": int(prepared.x.shape[1]),
+                "n_links": int(run.graph.nnz // 2),
+                "device": str(run.device),
+                "notes": prepared.notes(section, params),
+            },
+        )
+        if params.denoise:
+            yield Progress(0, 1, "denoising")
+            latents = [parts[0] for parts in run.latents]
+            layer, flag = denoised_layer(
+                run.nets, latents, prepared, run.adjacency, section.n_genes, run.device
+            )
+            fit.layers, fit.var = {"denoised": layer}, {"denoised": flag}
+        arrays = {} if image is None else {"components": image.components, "centre": image.centre}
+        fit.state = DualMaskState.of(self.name, params, run.nets, prepared, section, arrays)
+        return fit
+
+
+def _image_of_model(
+    state: DualMaskState, section: Section, params: ViMSTParams
+) -> Steps[ImageInput]:
+    """The image branch's input for another section, projected as in the training."""
+    if not is_wanted(section, params.model_copy(update={"use_image": "yes"})):
+        raise AssertionError  # refused by is_wanted
+    if params.image_encoder == TRANSFORMER:
+        features = yield from predict_with(state, section, params)
+    else:
+        features = yield from encoded(section, params)
+    features = with_position(features, section, params)
+    components, centre = state.arrays["components"], state.arrays["centre"]
+    if features.shape[1] != len(centre):
+        raise DataError(
+            f"{section.where}: its image features have {features.shape[1]} columns, those of the "
+            f"model {len(centre)}",
+            f"use the model's encoder, {params.image_encoder}",
+        )
+    x = np.asarray((features - centre) @ components.T, dtype=np.float32)
+    return ImageInput(x, components, centre, float("nan"))
+
+
+def _graph(section: Section, params: ViMSTParams) -> sp.csr_matrix:
+    if params.graph_mode == "radius":
+        graph = radius_graph(section.coords, params.radius * section.lattice.pitch)
+    else:
+        graph = knn_graph(section.coords, possible_neighbours(section, params))
+    if not params.link_sections and SECTIONS in section.adata.obsm:
+        own = np.asarray(section.adata.obsm[SECTIONS]).ravel()
+        pairs = graph.tocoo()
+        keep = own[pairs.row] == own[pairs.col]
+        graph = sp.csr_matrix((pairs.data[keep], (pairs.row[keep], pairs.col[keep])), graph.shape)
+    return graph
+
+
+def _training(
+    section: Section, prepared: Prepared, image: ImageInput | None, params: ViMSTParams
+) -> DualMaskTraining:
+    graph = _graph(section, params)
+    return DualMaskTraining(
+        [prepared.x] if image is None else [prepared.x, image.x],
+        section.coords,
+        graph,
+        normalised_adjacency(graph),
+        masking_of(params, with_image=image is not None),
+        params,
+        choose_device(params.device),
+        mix=None if image is None else (1.0, params.link_mix_image),
+        learn_mix=params.learn_mix and image is not None,
+    )
+
+
+def masking_of(params: ViMSTParams, *, with_image: bool) -> Masking:
+    """What ViMST hides in a step."""
+    both = slice(None if with_image else 1)
+    return Masking(
+        ("expression", "image")[both],
+        (params.node_mask_rate, params.image_mask_rate)[both],
+        (params.loss_gene, params.loss_image)[both],
+        params.edge_mask_rate,
+        params.link_weight,
+        params.alpha,
+        params.scored_pairs,
+        params.mask_mode,
+        params.edge_mode,
+    )
