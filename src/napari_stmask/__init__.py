@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import apply_model, iter_run, methods, params, run, save_model
+    from .core.joining import join_sections, split_joined
     from .core.section import Section
     from .gui.view import view
     from .io.read import read
@@ -21,12 +22,14 @@ __all__ = [
     "Section",
     "apply_model",
     "iter_run",
+    "join_sections",
     "methods",
     "params",
     "read",
     "run",
     "sample_section",
     "save_model",
+    "split_joined",
     "view",
     "write",
 ]
@@ -35,12 +38,14 @@ _HOME = {
     "Section": "core.section",
     "apply_model": "api",
     "iter_run": "api",
+    "join_sections": "core.joining",
     "methods": "api",
     "params": "api",
     "read": "io.read",
     "run": "api",
     "sample_section": "io.sample",
     "save_model": "api",
+    "split_joined": "core.joining",
     "view": "gui.view",
     "write": "io.write",
 }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import cli_analysis
 from .cli_reading import with_reading
 from .core.errors import ParameterError, StmaskError
 
@@ -263,6 +264,9 @@ def score(
         f"{first['spots']:.0f} annotated spots; ARI, NMI, AMI: higher is better, PAS, CHAOS: lower."
     )
     emit(table, json_out, lines)
+
+
+cli_analysis.register(app)
 
 
 def main() -> None:

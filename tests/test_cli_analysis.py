@@ -1,0 +1,240 @@
+"""``analyse`` and ``join``, as a user calls them."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from tests.helpers import banded
+from tests.test_docs import ROOT, _run_blocks
+
+import napari_stmask as stm
+from napari_stmask import cli
+
+PER_SPOT = {
+    "metagene": ["spamask_metagene"],
+    "trajectory": ["spamask_pseudotime"],
+    "heterogeneity": ["spamask_entropy", "spamask_boundary"],
+    "emt": ["spamask_emt"],
+}
+EXTRA = {
+    "svgs": ["--min-share", "0.1", "--min-fold", "1.1"],
+    "metagene": ["--domain", "2", "--start", "GENE50"],
+    "trajectory": ["--root-domain", "1", "--umap"],
+}
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory) -> Path:
+    """A finished run on five strong bands; some genes carry names of the EMT sets."""
+    section, band = banded(20, 12, 80, fold=4)
+    names = [f"GENE{i}" for i in range(80)]
+    names[:3], names[16:19] = ["CDH1", "EPCAM", "KRT8"], ["VIM", "FN1", "ZEB1"]
+    section.adata.var_names = names
+    section.adata.obs["truth"] = pd.Categorical([f"band {b}" for b in band])
+    stm.run("spamask", section, n_domains=5, epochs=30, replicates=1, threads=1)
+    return stm.write(section, tmp_path_factory.mktemp("analyse") / "re sult.h5ad")
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["napari-stmask", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out = capsys.readouterr()
+        return code, out.out, out.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "name", ["markers", "svgs", "metagene", "trajectory", "heterogeneity", "emt", "quality"]
+)
+def test_every_analysis_answers_in_every_form(call, result, tmp_path, name: str) -> None:
+    command = ["analyse", name, result, "--key", "spamask", *EXTRA.get(name, [])]
+    table, figure, target = (tmp_path / n for n in ("t.csv", "f.png", "w.h5ad"))
+    options = ["--out", table]
+    if name != "quality":
+        options += ["--figure", figure]
+    if name in PER_SPOT:
+        options += ["--write", target]
+    code, out, err = call(*command, *options, "--json")
+    assert code == 0, err
+    facts = json.loads(out, parse_constant=pytest.fail)  # no NaN in JSON
+    assert facts["domains_from"].startswith("spamask")
+    assert len(facts["written"]) == len(options) // 2
+    assert len(pd.read_csv(table)) > 0
+    if name != "quality":
+        pixels = np.asarray(Image.open(figure).convert("RGB"))
+        assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 5
+    for column in PER_SPOT.get(name, []):
+        section = stm.read(target)
+        assert np.isfinite(section.adata.obs[column]).all()
+        assert column in str(section.adata.uns["stmask"]["spamask"])
+    code, text, _ = call(*command)
+    assert code == 0
+    assert len(text.splitlines()) > 2
+    assert "written" not in text
+
+
+def test_markers_are_those_of_python(call, result) -> None:
+    from napari_stmask.analysis.markers import marker_table
+
+    out = call("analyse", "markers", result, "--key", "spamask", "--n-genes", 3, "--json")[1]
+    rows = pd.DataFrame(json.loads(out)["markers"])
+    section = stm.read(result)
+    column = json.loads(out)["domains_from"]
+    here = marker_table(section, section.adata.obs[column], n_genes=3)
+    assert rows["gene"].tolist() == here["gene"].tolist()
+    np.testing.assert_allclose(rows["score"], here["score"])
+
+
+def test_answers_add_up_in_one_file_and_a_new_run_clears_them(call, result, tmp_path) -> None:
+    target = tmp_path / "all.h5ad"
+    source = result
+    for name in PER_SPOT:
+        extra = EXTRA.get(name, [])
+        for _ in range(2):  # again: its own column is replaced
+            code, _, err = call(
+                "analyse", name, source, "--key", "spamask", *extra, "--write", target
+            )
+            assert code == 0, err
+            source = target
+    columns = [c for names in PER_SPOT.values() for c in names]
+    section = stm.read(target)
+    assert set(columns) <= set(section.adata.obs)
+    assert section.adata.obsm["X_spamask_umap"].shape == (240, 2)
+    again = tmp_path / "again.h5ad"
+    fast = ["--epochs", 3, "--replicates", 1, "--threads", 1, "--n-domains", 3]
+    assert call("run", "spamask", target, *fast, "--out", again)[0] == 0
+    assert not set(columns) & set(stm.read(again).adata.obs)
+
+
+def test_any_column_can_be_the_domains(call, result) -> None:
+    code, out, err = call(
+        "analyse", "heterogeneity", result, "--key", "spamask", "--domains", "truth", "--json"
+    )
+    assert code == 0, err
+    facts = json.loads(out)
+    assert facts["domains"] == [f"band {i}" for i in range(5)]
+    contacts = np.array(facts["contacts"])
+    apart = np.abs(np.subtract.outer(np.arange(5), np.arange(5))) > 1
+    assert (contacts[apart] == 0).all()
+    code, _, err = call("analyse", "markers", result, "--key", "truth")
+    assert code == 0, err
+
+
+def test_gene_sets_from_a_file(call, result, tmp_path) -> None:
+    sets = tmp_path / "sets.csv"
+    sets.write_text("Epithelial,Mesenchymal\nVIM,CDH1\nFN1,EPCAM\nZEB1,KRT8\n")
+    plain = json.loads(call("analyse", "emt", result, "--key", "spamask", "--json")[1])
+    out = call("analyse", "emt", result, "--key", "spamask", "--gene-sets", sets, "--json")[1]
+    swapped = json.loads(out)
+    first, second = (
+        np.array([row["mean"] for row in facts["summary"]]) for facts in (plain, swapped)
+    )
+    np.testing.assert_allclose(first, -second, atol=1e-6)
+    assert plain["missing"]
+    assert not swapped["missing"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["markers", "{result}", "--key", "nope"], "there is no 'nope' in obs"),
+        (["markers", "{result}", "--key", "spamask", "--layer", "x"], "has no layer 'x'"),
+        (["markers", "nowhere.h5ad", "--key", "spamask"], "nowhere.h5ad"),
+        (["markers", "{result}", "--key", "spamask", "--out", "m.txt"], "ends in .csv"),
+        (["markers", "{result}", "--key", "spamask", "--figure", "m.gif"], "m.gif has the suffix"),
+        (["markers", "{result}", "--key", "spamask", "--figure", "/none/m.png"], "/none"),
+        (["svgs", "{result}", "--key", "spamask", "--domain", "9"], "no domain '9'"),
+        (["metagene", "{result}", "--key", "spamask", "--domain", "1", "--start", "X"], "'X'"),
+        (["trajectory", "{result}", "--key", "truth"], "has no embedding obsm['X_truth']"),
+        (["trajectory", "{result}", "--key", "spamask", "--root", "nobody"], "no spot 'nobody'"),
+        (["trajectory", "{result}", "--key", "spamask", "--write", "w.h5ad"], "without a root"),
+        (["trajectory", "{result}", "--key", "spamask", "--write", "w.csv"], "whole section"),
+        (["heterogeneity", "{result}", "--key", "spamask", "--radius-um", "-3"], "radius_um is -3"),
+        (["emt", "{result}", "--key", "spamask", "--gene-sets", "x.gmt"], "x.gmt"),
+        (["quality", "{result}", "--key", "truth"], "X_truth"),
+    ],
+)
+def test_mistakes_end_in_one_line_and_code_2(
+    call, result, tmp_path, monkeypatch, arguments, words
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call("analyse", *[a.format(result=result) for a in arguments])
+    assert (code, out) == (2, "")
+    assert words in err
+    assert err.startswith("napari-stmask: ")
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_columns_of_others_are_kept(call, result, tmp_path) -> None:
+    section = stm.read(result)
+    section.adata.obs["spamask_emt"] = 1.0
+    source = stm.write(section, tmp_path / "own.h5ad")
+    target = tmp_path / "w.h5ad"
+    code, _, err = call("analyse", "emt", source, "--key", "spamask", "--write", target)
+    assert (code, target.exists()) == (2, False)
+    assert "obs['spamask_emt'] holds something" in err
+
+
+def test_join(call, result, tmp_path) -> None:
+    section = stm.read(result)
+    left = section.coords[:, 0] < section.coords[:, 0].mean()
+    sources = []
+    for name, rows in (("left", left), ("right", ~left)):
+        part = section.bare(rows)
+        part.name = name
+        sources.append(stm.write(part, tmp_path / f"{name}.h5ad"))
+    target = tmp_path / "joined.h5ad"
+    code, out, err = call("join", *sources, "--out", target, "--json")
+    assert code == 0, err
+    facts = json.loads(out)
+    assert facts["sections"] == {"left": left.sum(), "right": (~left).sum()}
+    joined = stm.read(target)
+    assert (joined.n_spots, joined.um_per_px, joined.platform) == (240, 1.0, "visium")
+    width = np.ptp(section.coords, axis=0) * section.um_per_px
+    np.testing.assert_allclose(np.ptp(joined.coords, axis=0), width, rtol=1e-6)
+    row = tmp_path / "row.h5ad"
+    options = ["--placement", "row", "--gap-um", 500, "--out", row]
+    code, text, _ = call("join", *sources, *options)
+    assert code == 0
+    assert "left: " in text
+    assert np.ptp(stm.read(row).coords[:, 0]) > np.ptp(joined.coords[:, 0]) + 300
+    for arguments, words in (
+        ([sources[0], "--out", target], "1 sections were given"),
+        ([*sources, "--out", tmp_path / "x.docx"], "x.docx"),
+        ([*sources, "--gap-um", 3, "--out", row], "without a row"),
+    ):
+        code, _, err = call("join", *arguments)
+        assert (code, words in err) == (2, True), err
+
+
+def test_a_joined_file_runs_and_is_analysed(call, result, tmp_path) -> None:
+    target, done = tmp_path / "two.h5ad", tmp_path / "done.h5ad"
+    assert call("join", result, result, "--placement", "row", "--out", target)[0] == 0
+    fast = ["--epochs", 3, "--replicates", 1, "--threads", 1, "--n-domains", 3]
+    code, _, err = call("run", "spamask", target, *fast, "--out", done)
+    assert code == 0, err
+    code, out, err = call("analyse", "heterogeneity", done, "--key", "spamask", "--json")
+    assert code == 0, err
+    assert sum(row["spots"] for row in json.loads(out)["summary"]) == 480
+
+
+def test_examples_of_the_page(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    space = _run_blocks(ROOT / "docs" / "analyses.md")
+    assert space["path"].connectivities.shape == (6, 6)
+    assert space["mixture"].summary["spots"].sum() == space["section"].n_spots
+    assert len(space["markers"]) == 60
+    assert space["halves"][1].adata.obs["spamask"].notna().all()
+    assert "20 components of it" in capsys.readouterr().out
