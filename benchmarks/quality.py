@@ -1,7 +1,9 @@
-"""ARI of SpaMask and its controls on the labelled sections, over seeds.
+"""ARI of the methods and their controls on the labelled sections, over seeds.
 
-    python benchmarks/quality.py [--seeds 5] [--only NAME ...] [--methods recommended paper]
-                                 [--set name=value ...]
+    python benchmarks/quality.py [--seeds 5] [--only NAME ...] [--set name=value ...]
+                                 [--methods spamask vimst vimst-genes spamask:paper ...]
+
+A method may name a preset; ``vimst-genes`` is ViMST without the image.
 
 Settings never depend on the labels: one preset per platform. The number of domains is the
 number of annotated ones, as in the papers. ``strong`` repeats the training-free recipe: log1p of
@@ -32,11 +34,17 @@ from sections import LABELLED, labelled_sections
 Codes = Callable[[stm.Section, int, int], np.ndarray]
 
 
-def spamask(preset: str, overrides: dict) -> Codes:
+def method(name: str, overrides: dict) -> Codes:
+    name, _, preset = name.partition(":")
+    if name == "vimst-genes":
+        name, overrides = "vimst", overrides | {"use_image": "no"}
+    if name == "vimst":
+        overrides = overrides | {"compare_views": False}
+
     def run(section: stm.Section, k: int, seed: int) -> np.ndarray:
         result = stm.run(
-            "spamask", section, preset=preset, n_domains=k, seed=seed, threads=1, baselines=False,
-            **overrides,
+            name, section, preset=preset or "recommended", n_domains=k, seed=seed, threads=1,
+            baselines=False, **overrides,
         )  # fmt: skip
         return result.domains.codes if result.refined is None else result.refined
 
@@ -62,7 +70,7 @@ def measure(names: list[str], methods: dict[str, Codes], seeds: int) -> pd.DataF
     rows = []
     for name, (section, truth) in labelled_sections(names).items():
         k = truth.nunique()
-        for method, codes_of in methods.items():
+        for title, codes_of in methods.items():
             values, cpu = [], time.process_time()
             for seed in range(seeds):
                 codes = pd.Series(codes_of(section, k, seed), index=truth.index)
@@ -70,7 +78,7 @@ def measure(names: list[str], methods: dict[str, Codes], seeds: int) -> pd.DataF
             rows.append(
                 {
                     "section": name,
-                    "method": method,
+                    "method": title,
                     "median": np.median(values),
                     "mean": np.mean(values),
                     "min": min(values),
@@ -89,11 +97,14 @@ def report(table: pd.DataFrame) -> None:
     medians["strong, listed"] = [LABELLED[n].listed for n in medians.index]
     print("\nmedian ARI over seeds\n" + medians.round(3).to_string())
     print("\nmean over sections\n" + medians.mean().round(3).to_string())
-    for method in (m for m in medians if m.startswith("spamask")):
-        for against in ("strong", "strong, listed"):
-            gap = medians[method] - medians[against]
+    controls = ("strong", "strong, listed", "pca", "neighbour_pca")
+    for name in (m for m in medians if m not in controls):
+        for against in ("spamask", "strong", "strong, listed"):
+            if against not in medians or against == name:
+                continue
+            gap = medians[name] - medians[against]
             worst = f"worst section {gap.min():+.3f} ({gap.idxmin()})"
-            print(f"{method} - {against}: mean {gap.mean():+.3f}, {worst}")
+            print(f"{name} - {against}: mean {gap.mean():+.3f}, {worst}")
 
 
 def main() -> None:
@@ -101,14 +112,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", nargs="+", default=list(LABELLED), choices=list(LABELLED))
-    parser.add_argument("--methods", nargs="*", default=["recommended", "paper"])
+    parser.add_argument("--methods", nargs="*", default=["spamask", "vimst"])
     parser.add_argument("--no-controls", action="store_true")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
     options = parser.parse_args()
     overrides = {
         key: json.loads(value) for key, value in (item.split("=", 1) for item in options.set)
     }
-    methods = {f"spamask {p}": spamask(p, overrides) for p in options.methods}
+    methods = {name: method(name, overrides) for name in options.methods}
     methods["strong"] = strong
     if not options.no_controls:
         methods |= {"pca": control("pca"), "neighbour_pca": control("neighbour_pca")}

@@ -2,6 +2,7 @@
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py [PATH]
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --platforms DATA
+    xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --vimst PATH
 
 Without PATH the generated example is shown. DATA is a folder with the real sections that the tests
 use; files of several platforms are opened from it.
@@ -139,6 +140,59 @@ def platforms(data: Path) -> None:
     viewer.close()
 
 
+def vimst(path: str) -> None:
+    """ViMST: the patch of a spot that is clicked, a run, what the image alone says."""
+    import numpy as np
+
+    from napari_stmask.gui.commands import open_dock
+
+    viewer, session, tissue = new_viewer()
+    open_with(tissue, Path(path))
+    viewer.reset_view()
+    find = open_dock(viewer, "Find domains")
+    find.methods.setCurrentIndex(find.methods.findData("vimst"))
+    settle(60, lambda: find.cost.text().startswith("Estimate"))
+    find.form.set_values({"n_domains": 6, "patch_size": 2.0})
+    find.preview.fold.expand(animate=False)
+    item = session.selected
+    x, y = item.section.coords[np.argmax(item.section.counts().sum(axis=1))]
+    place = np.array([y, x]) * (item.section.um_per_px or 1.0)
+    viewer.scene.camera.center = tuple(place)
+    viewer.scene.camera.zoom *= 1.5
+    click_canvas(viewer, place)
+    settle(30, lambda: find.preview.picture.isVisible())
+    settle(1)
+    find.scroller.ensureWidgetVisible(find.preview)
+    shoot(viewer, "vimst_window.png")
+
+    viewer.reset_view()
+    find.start()
+    settle(600, lambda: session.runner.current is None)
+    if find.card.job.failure is not None:
+        raise SystemExit(find.card.job.failure.details)
+    domains = open_dock(viewer, "Domains")
+    domains.views.buttons["image"].click()
+    truth = domains.scores.annotation
+    truth.setCurrentIndex(min(1, truth.count() - 1))
+    truth.activated.emit(truth.currentIndex())
+    shoot(viewer, "vimst_compare.png")
+    viewer.close()
+
+
+def click_canvas(viewer, world) -> None:
+    """A click of the left button at a position (row, column) in the world."""
+    import numpy as np
+    from qtpy.QtCore import QPoint, Qt
+    from qtpy.QtTest import QTest
+
+    settle(0.5)
+    camera = viewer.scene.camera
+    middle = np.array(viewer.canvas.size) / 2
+    row, column = (world - np.array(camera.center[-2:])) * camera.zoom + middle
+    canvas = viewer.window._qt_viewer.canvas.native
+    QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=QPoint(round(column), round(row)))
+
+
 def main(path: str | None) -> None:
     """Open, run, and photograph every step in the dark theme, the last one in the light one."""
     from napari_stmask.gui.commands import open_dock
@@ -178,5 +232,7 @@ if __name__ == "__main__":
         os.environ["NAPARI_CONFIG"] = str(Path(folder) / "settings.yaml")
         if sys.argv[1:2] == ["--platforms"]:
             platforms(Path(sys.argv[2]))
+        elif sys.argv[1:2] == ["--vimst"]:
+            vimst(sys.argv[2])
         else:
             main(sys.argv[1] if len(sys.argv) > 1 else None)

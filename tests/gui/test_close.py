@@ -60,3 +60,52 @@ def test_close_during_a_run(tmp_path, phase):
     assert f"closing in {phase}" in done.stdout
     assert "Traceback" not in done.stderr, done.stderr
     assert "deleted" not in done.stderr, done.stderr
+
+
+WITH_PREVIEW = """
+import os
+os.environ["NAPARI_CONFIG"] = {config!r}
+import napari
+from qtpy.QtCore import QTimer
+from napari_stmask.gui.commands import open_dock
+from napari_stmask.gui.session import session_of
+from napari_stmask.io.sample import sample_section
+
+viewer = napari.Viewer()
+find = open_dock(viewer, "Find domains")
+session = session_of(viewer)
+section = sample_section()
+session.add(section)
+find.methods.setCurrentIndex(find.methods.findData("vimst"))
+find.preview.fold.expand(animate=False)
+row, column = section.coords[900][::-1] * section.um_per_px
+find.preview.pick(row, column)
+assert find.preview.listening
+assert find.preview._reader.busy
+
+def close():
+    print("closing with", len(viewer.layers), "layers", flush=True)
+    viewer.window._qt_window.close()
+
+QTimer.singleShot({delay}, close)
+napari.run()
+print("ended", flush=True)
+"""
+
+
+@pytest.mark.parametrize("delay", [0, 3000])
+def test_close_with_a_preview(tmp_path, delay):
+    """By the window's own button, while the patch is read and after that."""
+    code = WITH_PREVIEW.format(config=str(tmp_path / "settings.yaml"), delay=delay)
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "closing with 3 layers" in done.stdout
+    assert "ended" in done.stdout
+    assert "Error in a slot" not in done.stderr
+    assert "napari_stmask" not in done.stderr

@@ -29,6 +29,8 @@ def other_value(info):
         return not info.default
     if info.kind == "choice":
         return next(c for c in info.choices if c != info.default)
+    if info.editor == "encoder":
+        return "obsm:X_image"
     bounds = [info.maximum, info.minimum]
     if info.kind == "float":
         middle = (info.minimum + info.maximum) / 2
@@ -56,6 +58,12 @@ def test_every_field_explains_itself(form, model):
         assert info.description in widget.toolTip()
         assert widget.accessibleName() == info.title
         assert isinstance(widget, QCheckBox) == (info.kind == "bool")
+
+
+def test_only_the_encoder_has_an_input_of_its_own():
+    infos = {i.name: i.editor for name in available() for i in describe(params_of(name))}
+    assert {name for name, editor in infos.items() if editor} == {"image_encoder"}
+    assert infos["image_encoder"] == "encoder"
 
 
 def test_presets(form, model):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import cut_tree, ward
 from scipy.linalg import solve_triangular
 from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 
 from ..core.errors import ParameterError
 from ..core.progress import Progress, Steps, drain
@@ -119,6 +120,18 @@ def _ward_labels(
     return np.asarray(square.argmin(axis=1))
 
 
+def _first_labels(
+    start: int, white: NDArray[Any], raw: NDArray[Any], k: int, rng: np.random.Generator
+) -> NDArray[Any]:
+    """Hard labels that a start of the EM begins from; kinds of starts take turns."""
+    kind = start % 4
+    # A tree costs as much as ten k-means starts, and three of them find what trees find.
+    if (kind == 3 and start < 12) or k == len(white):
+        return _ward_labels(white if start % 8 == 7 else raw, white, k, rng)
+    model = KMeans(k, n_init=1, max_iter=50, random_state=int(rng.integers(2**31)))
+    return np.asarray(model.fit_predict(raw if kind == 1 else white))
+
+
 def tied_mixture_steps(
     x: NDArray[np.floating[Any]],
     k: int,
@@ -140,16 +153,11 @@ def tied_mixture_steps(
     best: tuple[bool, float, NDArray[np.float64]] | None = None
     hits = 0
     for start in range(max_starts if k > 1 else 1):
-        kind = start % 4
-        # A tree costs as much as ten k-means starts, and three of them find what trees find.
-        if (kind == 3 and start < 12) or k == n:
-            labels = _ward_labels(white if start % 8 == 7 else raw, white, k, rng)
-        else:
-            space = raw if kind == 1 else white
-            labels = KMeans(
-                k, n_init=1, max_iter=50, random_state=int(rng.integers(2**31))
-            ).fit_predict(space)
-        z, value = _em(white, labels, k, tol=tol, max_iter=max_iter)
+        # The matrices are a dozen columns wide: threads would only wait for each
+        # other, and on a busy computer that costs ten times the work itself.
+        with threadpool_limits(1):
+            labels = _first_labels(start, white, raw, k, rng)
+            z, value = _em(white, labels, k, tol=tol, max_iter=max_iter)
         # A mean of d numbers takes more than d points; fewer fit themselves, whatever they are.
         supported = bool(np.bincount(z.argmax(axis=1), minlength=k).min() > white.shape[1])
         if best is not None and supported == best[0] and np.isclose(value, best[1], rtol=1e-6):

@@ -134,7 +134,10 @@ class DomainParams(Params):
 
 
 class FieldInfo(BaseModel):
-    """One parameter as the form, the command line and the docs show it."""
+    """One parameter as the form, the command line and the docs show it.
+
+    ``editor`` names an input of its own that the form has for a text, such as ``"encoder"``.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -148,6 +151,7 @@ class FieldInfo(BaseModel):
     choices: tuple[str, ...] = ()
     optional: bool = False
     advanced: bool = False
+    editor: str | None = None
 
 
 def describe(params: type[Params]) -> list[FieldInfo]:
@@ -157,6 +161,8 @@ def describe(params: type[Params]) -> list[FieldInfo]:
         annotation, optional = _strip_optional(info.annotation)
         low, high = _bounds(info.metadata)
         extra = info.json_schema_extra
+        extra = extra if isinstance(extra, dict) else {}
+        editor = extra.get("editor")
         is_choice = get_origin(annotation) is Literal
         kinds = {bool: "bool", int: "int", float: "float"}
         out.append(
@@ -170,7 +176,8 @@ def describe(params: type[Params]) -> list[FieldInfo]:
                 maximum=high,
                 choices=tuple(map(str, get_args(annotation))) if is_choice else (),
                 optional=optional,
-                advanced=bool(isinstance(extra, dict) and extra.get("advanced")),
+                advanced=bool(extra.get("advanced")),
+                editor=None if editor is None else str(editor),
             )
         )
     return out

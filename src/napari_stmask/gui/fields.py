@@ -30,17 +30,15 @@ class PathField(QWidget):
 
     def __init__(self, title: str, filters: str, tip: str) -> None:
         super().__init__()
-        self._title, self._filters = title, filters
+        self._folder = False
         self.tip = tip
         self.line = QLineEdit()
         self.line.setPlaceholderText("none")
-        self.line.setAccessibleName(title)
         self.line.setClearButtonEnabled(True)
         self.line.textChanged.connect(self._on_text)
         self.browse = QPushButton("…")
         self.browse.setFixedWidth(30)
         self.browse.setAutoDefault(False)
-        self.browse.setAccessibleName(f"Choose: {title}")
         self.browse.clicked.connect(self._on_browse)
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -49,6 +47,13 @@ class PathField(QWidget):
         layout.addWidget(self.browse)
         self.setToolTip(tip)
         self.setFocusProxy(self.line)
+        self.ask_for(title, filters)
+
+    def ask_for(self, title: str, filters: str = "", *, folder: bool = False) -> None:
+        """What the dialog asks for: a file that matches ``filters``, or a folder."""
+        self._title, self._filters, self._folder = title, filters, folder
+        self.line.setAccessibleName(title)
+        self.browse.setAccessibleName(f"Choose: {title}")
 
     def value(self) -> str | None:
         """The path, or None."""
@@ -65,7 +70,11 @@ class PathField(QWidget):
 
     @slot
     def _on_browse(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, self._title, self.value() or "", self._filters)
+        start = self.value() or ""
+        if self._folder:
+            path = QFileDialog.getExistingDirectory(self, self._title, start)
+        else:
+            path, _ = QFileDialog.getOpenFileName(self, self._title, start, self._filters)
         if path:
             self.line.setText(path)
 

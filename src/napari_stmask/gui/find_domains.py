@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -21,10 +20,11 @@ from qtpy.QtWidgets import (
 from ..core.memory import human
 from ..core.params import DomainParams
 from ..core.provenance import PLACEHOLDER, as_command, as_python
-from ..core.result import key_problem
+from ..core.section import Section
 from ..models import available, params_of
 from . import settings
 from .background import Background
+from .checks import conflict, missing_source, name_problem
 from .estimate import duration, facts
 from .example import is_same_example, looks_like_example
 from .form import ParamsForm
@@ -32,6 +32,7 @@ from .guard import Failure, slot
 from .method_card import MethodCard
 from .model import TITLES
 from .parts import MessageStrip, Page, SectionCombo, copy_text, narrow_combo, plain_label
+from .patch_preview import PatchPreview
 from .run_card import RunCard
 from .runner import Job
 from .session import session_of
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FindDomains"]
 
-_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _PRESET_TITLES = {
     "recommended": "Recommended",
     "visium": "Visium",
@@ -72,7 +72,7 @@ class FindDomains(Page):
         self._later.setInterval(400)
         self._later.timeout.connect(self._estimate)
         self.session.section_selected.connect(self._on_section)
-        self.session.section_changed.connect(self._check)
+        self.session.section_changed.connect(self._on_section_changed)
         runner = self.session.runner
         runner.started.connect(self._check)
         runner.ended.connect(self._on_run_ended)
@@ -96,6 +96,8 @@ class FindDomains(Page):
         self._build_choices()
         self._form_place = QVBoxLayout()
         self.body.addLayout(self._form_place)
+        self.preview = PatchPreview(self.session)
+        self.body.addWidget(self.preview)
         self._build_actions()
         self.strip = MessageStrip()
         self.body.addWidget(self.strip)
@@ -194,6 +196,7 @@ class FindDomains(Page):
             self.form.setParent(None)
             self.form.deleteLater()
         self.form = ParamsForm(model)
+        self.form.show_section(self._section)
         self.form.changed.connect(self._on_edit)
         self._form_place.addWidget(self.form)
         self._order_tabs()
@@ -204,11 +207,24 @@ class FindDomains(Page):
         self.about.show_method(self.method, self._facts.get(self.method))
         self._fill()
 
+    @property
+    def _section(self) -> Section | None:
+        item = self.session.selected
+        return item.section if item is not None else None
+
+    @slot
+    def _on_section_changed(self) -> None:
+        assert self.form is not None
+        self.form.show_section(self._section)
+        self.preview.look_again()
+        self._check()
+
     @slot
     def _on_section(self) -> None:
         self._obstacle = ""
         assert self.form is not None
         self._estimator.forget()
+        self.form.show_section(self._section)
         # The user's own values stay; the others follow the section's platform.
         values = self.form.values()
         edits = {name: v for name, v in values.items() if v != self._filled.get(name)}
@@ -248,38 +264,22 @@ class FindDomains(Page):
             return "No section is open: open one in the dock Open tissue."
         if self.form is None or self.form.problem:
             return self.form.problem if self.form else ""
-        key = self.key.text().strip()
-        if not _KEY.fullmatch(key):
-            return "Result name: use letters, digits and underscores, a letter first."
-        if key in item.section.adata.obs and key not in item.domains:
-            return f"Result name: obs has a column '{key}' that is not a result; choose another."
-        problem = key_problem(item.section.adata, key)
-        return f"Result name: {problem}." if problem else self._obstacle
-
-    def _conflict(self) -> str:
-        """What the fields ask that the selected section cannot give."""
-        item = self.session.selected
-        assert self.form is not None
-        wanted = self.form.values()
-        if item is None or wanted.get("auto_domains"):
-            return ""
-        if wanted.get("n_domains", 1) > item.section.n_spots:
-            return f"Domains: the section has {item.section.n_spots} spots only."
-        return ""
+        return name_problem(self.key.text().strip(), item) or self._obstacle
 
     @slot
     def _check(self) -> bool:
         """Enable Run, or say why not; estimate a little later."""
         assert self.form is not None
-        self.form.check(self._conflict())
+        self.form.check(conflict(self.form.values(), self.session.selected))
+        self.preview.follow(self.form.values(), self.form.idle)
         reason = self._reason()
         ready = not reason
         busy = self.session.runner.current is not None
         self.run.setText("Find domains" if not busy else "Add to the queue")
         self.run.setEnabled(ready)
         self.run.setToolTip(reason or "Run the method on the section; the window stays usable.")
-        missing = self._missing_source()
         item = self.session.selected
+        missing = missing_source(item)
         # A script can make the generated example again, a command line cannot.
         example = item is not None and looks_like_example(item.section)
         lacking = "" if example else missing
@@ -362,13 +362,6 @@ class FindDomains(Page):
             reading=item.section.reading,
         )
 
-    def _missing_source(self) -> str:
-        """Why the run cannot be written down; empty where it can."""
-        item = self.session.selected
-        if item is None or item.section.source:
-            return ""
-        return "The section was not read from a file: export it, then open the file."
-
     def _order_tabs(self) -> None:
         """Let Tab go through the dock from top to bottom."""
         assert self.form is not None
@@ -379,6 +372,7 @@ class FindDomains(Page):
             self.presets,
             self.key,
             *self.form.tab_stops(),
+            self.preview.fold.toggleButton(),
             self.run,
             self.python,
             self.command,

@@ -22,8 +22,11 @@ from qtpy.QtWidgets import (
 
 from ..core.errors import ParameterError
 from ..core.params import FieldInfo, Params, describe
+from ..core.section import Section
+from .encoder_field import CONSENT, EncoderField
 from .fields import NoWheel
 from .guard import slot
+from .image_fields import idle_fields, uses_image
 from .parts import Fold, narrow_combo
 
 __all__ = ["ParamsForm"]
@@ -50,6 +53,9 @@ class ParamsForm(QWidget):
         self._infos = {info.name: info for info in describe(model)}
         self._no_wheel = NoWheel(self)
         self._filling = False
+        self._section: Section | None = None
+        self._encoder: EncoderField | None = None
+        self.idle: dict[str, str] = {}
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(6)
@@ -71,9 +77,21 @@ class ParamsForm(QWidget):
 
     def tab_stops(self) -> list[QWidget]:
         """Widgets in the order in which Tab should reach them."""
-        main = [w for n, w in self.fields.items() if not self._infos[n].advanced]
-        more = [w for n, w in self.fields.items() if self._infos[n].advanced]
+        main: list[QWidget] = []
+        more: list[QWidget] = []
+        for name, widget in self.fields.items():
+            if isinstance(widget, EncoderField):
+                main += widget.tab_stops()
+            elif not (self._encoder is not None and widget is self._encoder.consent):
+                (more if self._infos[name].advanced else main).append(widget)
         return [*main, self.fold.toggleButton(), *more]
+
+    def show_section(self, section: Section | None) -> None:
+        """The section that a run would be on: some fields depend on what it has."""
+        self._section = section
+        if self._encoder is not None:
+            self._encoder.show_section(section)
+        self._grey()
 
     def values(self) -> dict[str, Any]:
         """What the fields hold, by name."""
@@ -83,8 +101,10 @@ class ParamsForm(QWidget):
         """Fill fields; those that are not named keep what they hold."""
         self._filling = True
         try:
-            for name, value in values.items():
-                _write(self.fields[name], value)
+            # In the order of the fields: a consent is about the encoder that is set before it.
+            for name, widget in self.fields.items():
+                if name in values:
+                    _write(widget, values[name])
         finally:
             self._filling = False
         self._on_edit()
@@ -107,7 +127,7 @@ class ParamsForm(QWidget):
         """Whether the fields are valid; the first problem, or ``extra``, is shown below them."""
         try:
             self.params()
-            self.problem = extra
+            self.problem = extra or self._encoder_problem()
         except ParameterError as error:
             name = error.problem.split(" = ")[0]
             title = self._infos[name].title if name in self._infos else name
@@ -116,13 +136,23 @@ class ParamsForm(QWidget):
         self.note.setVisible(bool(self.problem))
         return not self.problem
 
+    def _encoder_problem(self) -> str:
+        if self._encoder is None or not uses_image(self.values(), self._section):
+            return ""
+        return self._encoder.problem()
+
     def _add(self, info: FieldInfo) -> None:
-        widget = _widget(info)
+        own = self._encoder if info.name == CONSENT else None
+        widget = own.consent if own is not None else _widget(info)
         widget.setObjectName(f"stmask_param_{info.name}")
         widget.setToolTip(_tooltip(info))
         widget.setAccessibleName(info.title)
         widget.setAccessibleDescription(info.description)
         widget.installEventFilter(self._no_wheel)
+        if own is not None:
+            # It stands below the encoder, which also says that it was clicked.
+            self.fields[info.name] = widget
+            return
         if not isinstance(widget, QCheckBox):
             widget.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.fields[info.name] = widget
@@ -137,6 +167,9 @@ class ParamsForm(QWidget):
         label.setToolTip(widget.toolTip())
         label.setBuddy(widget)
         layout.addRow(label, widget)
+        if isinstance(widget, EncoderField):
+            self._encoder = widget
+            layout.addRow(widget.details)
 
     @slot
     def _on_edit(self) -> None:
@@ -145,8 +178,20 @@ class ParamsForm(QWidget):
         automatic, number = self.fields.get("auto_domains"), self.fields.get("n_domains")
         if isinstance(automatic, QCheckBox) and number is not None:
             number.setEnabled(not automatic.isChecked())
+        self._grey()
         self.check()
         self.changed.emit()
+
+    def _grey(self) -> None:
+        """Disable fields that would change nothing, and say why."""
+        before, self.idle = self.idle, idle_fields(self.values(), self._section)
+        for name in {*before, *self.idle}:
+            widget, reason = self.fields[name], self.idle.get(name, "")
+            widget.setEnabled(not reason)
+            widget.setToolTip(f"{reason} {_tooltip(self._infos[name])}".strip())
+        if self._encoder is not None:
+            # A consent or a path says nothing where the run would not look at the image.
+            self._encoder.details.setEnabled(uses_image(self.values(), self._section))
 
 
 def _form() -> QFormLayout:
@@ -163,6 +208,8 @@ def _widget(info: FieldInfo) -> QWidget:
     """The input for one field; bounds are those of the model."""
     if info.kind == "bool":
         return QCheckBox()
+    if info.editor == "encoder":
+        return EncoderField()
     if info.kind == "choice":
         combo = QComboBox()
         combo.addItems(list(info.choices))
@@ -201,6 +248,8 @@ def _tooltip(info: FieldInfo) -> str:
 def _connect(widget: QWidget, receiver: Any) -> None:
     if isinstance(widget, QCheckBox):
         widget.toggled.connect(receiver)
+    elif isinstance(widget, EncoderField):
+        widget.changed.connect(receiver)
     elif isinstance(widget, QComboBox):
         widget.currentIndexChanged.connect(receiver)
     elif isinstance(widget, QLineEdit):
@@ -212,6 +261,8 @@ def _connect(widget: QWidget, receiver: Any) -> None:
 def _read(widget: QWidget) -> Any:
     if isinstance(widget, QCheckBox):
         return widget.isChecked()
+    if isinstance(widget, EncoderField):
+        return widget.value()
     if isinstance(widget, QComboBox):
         return widget.currentText()
     if isinstance(widget, QLineEdit):
@@ -222,6 +273,8 @@ def _read(widget: QWidget) -> Any:
 def _write(widget: QWidget, value: Any) -> None:
     if isinstance(widget, QCheckBox):
         widget.setChecked(bool(value))
+    elif isinstance(widget, EncoderField):
+        widget.set_value(value)
     elif isinstance(widget, QComboBox):
         widget.setCurrentIndex(max(0, widget.findText(str(value))))
     elif isinstance(widget, QLineEdit):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..core.histology import Histology, inverse, swap_axes
 from ..viz.palette import UNASSIGNED_COLOUR, to_rgb
 from ..viz.raster import SpotRaster
-from .model import DomainSet, DomainState, Item
+from .model import VIEW_TITLES, DomainSet, DomainState, Item
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -151,7 +151,7 @@ def spots_layer(item: Item) -> LayerTuple | None:
 
 def domains_layer(item: Item, domains: DomainSet) -> LayerTuple:
     """The domains as touching tiles, coded 1 .. k with 0 outside."""
-    return item.raster.labels(domains.state.codes), _domains_options(item, domains), "labels"
+    return item.raster.labels(domains.drawn.codes), _domains_options(item, domains), "labels"
 
 
 def _domains_options(item: Item, domains: DomainSet) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def _domains_options(item: Item, domains: DomainSet) -> dict[str, Any]:
     options = _common(
         item,
         "domains",
-        f"domains · {domains.title}",
+        f"domains · {domains.title}" + (f" · {_shown_view(domains)}" if domains.view else ""),
         step=raster.step,
         corner=raster.centre(0, 0),
         run_id=str(domains.record.get("finished", "")),
@@ -167,10 +167,14 @@ def _domains_options(item: Item, domains: DomainSet) -> dict[str, Any]:
         column=domains.column,
     )
     return options | {
-        "colormap": _colormap(domains.state),
-        "features": _legend_features(domains.state),
+        "colormap": _colormap(domains.drawn),
+        "features": _legend_features(domains.drawn),
         "opacity": 0.75 if item.section.image is not None else 1.0,
     }
+
+
+def _shown_view(domains: DomainSet) -> str:
+    return VIEW_TITLES.get(domains.view, domains.view).lower()
 
 
 def _legend_features(state: DomainState) -> pd.DataFrame:
@@ -258,7 +262,7 @@ def show_section(viewer: ViewerModel, item: Item) -> None:
     for domains in item.domains.values():
         show_domains(viewer, item, domains)
     if item.key in item.domains:
-        _paint_spots(viewer, item, item.domains[item.key].state)
+        _paint_spots(viewer, item, item.domains[item.key].drawn)
         if len(viewer.layers) > count:
             prefer(viewer, item, item.key)
     if first:
@@ -274,7 +278,7 @@ def show_domains(
     Opacity, visibility and order of a present layer stay as the user has set them; with
     ``create`` False a layer that the user deleted stays deleted.
     """
-    layer, state = find_layer(viewer, item.id, "domains", domains.key), domains.state
+    layer, state = find_layer(viewer, item.id, "domains", domains.key), domains.drawn
     if layer is not None:
         old, options = _SHOWN.get(layer), _domains_options(item, domains)
         same = old is not None and old.codes is state.codes
@@ -319,9 +323,9 @@ def adopt(viewer: ViewerModel, item: Item, layer: Layer) -> None:
     if meta.get("role") == "domains":
         layer.editable = False
         if meta.get("key") in item.domains:
-            _SHOWN[layer] = item.domains[meta["key"]].state
+            _SHOWN[layer] = item.domains[meta["key"]].drawn
     elif meta.get("role") == "spots" and item.key in item.domains:
-        _paint_spots(viewer, item, item.domains[item.key].state)
+        _paint_spots(viewer, item, item.domains[item.key].drawn)
 
 
 def in_view(viewer: ViewerModel, layer: Layer) -> bool:

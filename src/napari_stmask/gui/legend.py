@@ -27,6 +27,7 @@ from .legend_model import COLOR, COUNT, NAME, SHARE, SHOWN, LegendModel
 from .parts import MessageStrip, Page, SectionCombo, copy_text, narrow_combo, plain_label
 from .scores_table import ScoresTable
 from .session import session_of
+from .view_chooser import ViewChooser
 
 if TYPE_CHECKING:
     import napari
@@ -68,7 +69,10 @@ class DomainsDock(Page):
         self.drawn.activated.connect(self._on_style)
         form.addRow("Section", self.combo)
         form.addRow("Result", self.results)
+        self.views = ViewChooser(self.session)
+        form.addRow("Shown", self.views)
         form.addRow("Shown as", self.drawn)
+        self._form = form
         self.body.addLayout(form)
         self._build_table()
         self.strip = MessageStrip()
@@ -136,6 +140,7 @@ class DomainsDock(Page):
         for key, one in item.domains.items() if item else ():
             self.results.addItem(f"{one.title} ({key})", key)
         self.results.setCurrentIndex(self.results.findData(self.session.selected_key))
+        self._form.setRowVisible(self.views, self.views.refresh(domains))
         self._refresh_legend()
         self._show_style()
         rows = min(max(self.model.rowCount(), 3), 12)

@@ -45,7 +45,8 @@ class LegendModel(QAbstractTableModel):
         """
         domains = self._session.selected_domains
         state = domains.state if domains else None
-        counts = state.counts.tolist() if state else []
+        # Edits are about the domains, numbers of spots about what is drawn.
+        counts = domains.drawn.counts.tolist() if domains else []
         if keep and state is not None and len(counts) == self.rowCount():
             self._state, self._counts = state, counts
             last = self.index(len(counts) - 1, len(_HEADERS) - 1)

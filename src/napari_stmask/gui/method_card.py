@@ -15,7 +15,10 @@ from .parts import plain_label
 
 __all__ = ["SUMMARIES", "MethodCard"]
 
-SUMMARIES = {"spamask": "Domains from expression and position by hiding spots and links."}
+SUMMARIES = {
+    "spamask": "Domains from expression and position by hiding spots and links.",
+    "vimst": "Domains and denoised genes from expression and histology together.",
+}
 """What methods do, known without importing them; else their parameters' description is shown."""
 
 
@@ -37,13 +40,15 @@ class MethodCard(QFrame):
 
     def show_method(self, name: str, facts: dict[str, Any] | None) -> None:
         """Show a method; ``facts`` are known once a worker has imported it."""
-        self.link.setVisible(facts is not None)
+        self._doi = str(facts["doi"]) if facts is not None else ""
+        self.link.setVisible(bool(self._doi))
         if facts is None:
             plain = str(params_of(name).__doc__ or "").split("\n", 1)[0]
             self.about.setText(SUMMARIES.get(name, plain))
             return
-        self._doi = facts["doi"]
-        self.about.setText(f"{facts['title']}: {facts['summary']}")
+        text = f"{facts['title']}: {facts['summary']}"
+        # Without an address the reference would be nowhere else to be read.
+        self.about.setText(text if self._doi else "\n".join([text, facts["reference"]]).strip())
         self.link.setText(f"Paper: doi.org/{self._doi}")
         self.link.setToolTip(f"<qt>{html.escape(facts['reference'])}</qt>")
 

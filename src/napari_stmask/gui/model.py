@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 from ..analysis.match import match_codes
 from ..core.errors import ParameterError
 from ..core.provenance import read_record, records
-from ..core.result import Result
+from ..core.result import VIEWS, Result
 from ..core.section import Section
 from ..viz.palette import PALETTE, stored_colors
 from ..viz.raster import SpotRaster, rasterise
 
-__all__ = ["TITLES", "DomainSet", "DomainState", "Item", "stored_keys"]
+__all__ = ["TITLES", "VIEW_TITLES", "DomainSet", "DomainState", "Item", "stored_keys"]
 
-TITLES = {"spamask": "SpaMask"}
+TITLES = {"spamask": "SpaMask", "vimst": "ViMST"}
 """Display names of methods, known without importing them."""
+VIEW_TITLES = {"": "Joint", "gene": "Expression", "image": "Image"}
+"""What of a run can be drawn: its domains, and what a part of the input says alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +110,14 @@ class DomainState:
             tuple(int(table[i]) for i in self.table),
         )
 
+    def joined(self, codes: NDArray[np.intp]) -> NDArray[np.intp]:
+        """Domains of the run as the domains they are now; -1 for what is none of them."""
+        # The last entry is hit by the code -1.
+        table = np.array([*self.table, -1], dtype=np.intp)
+        known = np.asarray(table[np.where(codes < len(self.table), codes, -1)])
+        known.flags.writeable = False
+        return known
+
     def inheriting(self, previous: DomainState) -> DomainState:
         """With colours, and names that a person gave, of the previous run's matching domains.
 
@@ -158,6 +168,10 @@ class DomainSet:
         Codes of the run before smoothing, where the shown ones are smoothed.
     stamp
         The record as it is stored; another one there tells that another run wrote since.
+    views
+        Codes of what parts of the input say alone, numbered like the run's domains.
+    view
+        The view that is drawn; empty for the domains themselves, which edits are about.
     """
 
     key: str
@@ -169,6 +183,9 @@ class DomainSet:
     result: Result | None = None
     raw: NDArray[np.intp] | None = None
     stamp: str | None = None
+    views: Mapping[str, NDArray[np.intp]] = field(default_factory=dict)
+    view: str = ""
+    _drawn: tuple[str, tuple[int, ...], NDArray[np.intp]] | None = None
     _past: list[DomainState] = field(default_factory=list)
     _future: list[DomainState] = field(default_factory=list)
 
@@ -187,6 +204,7 @@ class DomainSet:
             result.baselines,
             result,
             raw=result.domains.codes if smooth else None,
+            views=result.views,
         )
 
     @classmethod
@@ -209,13 +227,25 @@ class DomainSet:
         state = DomainState.of(values.codes.to_numpy(), names, colors)
         raw = _aligned(obs[key], names) if column == smooth and key in obs else None
         stamp = records(section.adata).get(key)
-        return cls(key, column, f"{title} k{len(names)}", state, record, raw=raw, stamp=stamp)
+        views = _stored_views(section, key, record, names)
+        title = f"{title} k{len(names)}"
+        return cls(key, column, title, state, record, raw=raw, stamp=stamp, views=views)
 
     @property
     def scores(self) -> Mapping[str, Mapping[str, float]]:
         """Label-free scores of the method and of the baselines."""
         found = self.record.get("scores", {})
         return found if isinstance(found, Mapping) else {}
+
+    @property
+    def drawn(self) -> DomainState:
+        """What the tissue shows: the domains, or a view in their names and colours."""
+        if self.view not in self.views:
+            return self.state
+        if self._drawn is None or self._drawn[:2] != (self.view, self.state.table):
+            # Made once, because layers are redrawn for other codes.
+            self._drawn = (self.view, self.state.table, self.state.joined(self.views[self.view]))
+        return replace(self.state, codes=self._drawn[2])
 
     @property
     def can_undo(self) -> bool:
@@ -231,9 +261,10 @@ class DomainSet:
         """Store the shown state; names and colours also beside the labels before smoothing."""
         self.state.write(section, self.column)
         if self.raw is not None:
-            # The last entry is hit by the code -1.
-            table = np.array([*self.state.table, -1], dtype=np.intp)
-            replace(self.state, codes=table[self.raw]).write(section, self.key)
+            replace(self.state, codes=self.state.joined(self.raw)).write(section, self.key)
+        for view, codes in self.views.items():
+            alone = replace(self.state, codes=self.state.joined(codes))
+            alone.write(section, f"{self.key}_{view}")
 
     def edit(self, state: DomainState) -> None:
         """Make ``state`` current; `undo` brings the present one back."""
@@ -264,6 +295,24 @@ def _aligned(column: Any, names: list[str]) -> NDArray[np.intp] | None:
         table = np.array([*(names.index(name) for name in own), -1], dtype=np.intp)
         return np.asarray(table[codes])
     return codes if len(own) == len(names) else None
+
+
+def _stored_views(
+    section: Section, key: str, record: Mapping[str, Any], names: list[str]
+) -> dict[str, NDArray[np.intp]]:
+    """Views that a run wrote beside its domains, where their columns are still there."""
+    obs = section.adata.obs
+    slots = record.get("slots")
+    written = [list(slot) for slot in slots] if isinstance(slots, list) else []
+    found = {}
+    for view in VIEWS:
+        column = f"{key}_{view}"
+        # A column of that name may be the user's own.
+        if column in obs and ["obs", column] in written:
+            codes = _aligned(obs[column], names)
+            if codes is not None:
+                found[view] = codes
+    return found
 
 
 def stored_keys(section: Section) -> list[str]:

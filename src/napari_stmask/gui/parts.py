@@ -27,6 +27,7 @@ __all__ = [
     "Page",
     "SectionCombo",
     "copy_text",
+    "dock_of",
     "narrow_combo",
     "plain_label",
 ]
@@ -85,9 +86,7 @@ class Page(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Shorten the dock's title, so that the tabs of several docks can be read."""
         super().showEvent(event)
-        dock: QWidget | None = self
-        while dock is not None and not isinstance(dock, QDockWidget):
-            dock = dock.parentWidget()
+        dock = dock_of(self)
         if dock is not None:
             dock.setWindowTitle(dock.windowTitle().removesuffix(f" ({PLUGIN})"))
 
@@ -172,6 +171,14 @@ class MessageStrip(QFrame):
     @slot
     def _on_copy(self) -> None:
         copy_text(f"{self.text.text()}\n\n{self._details}")
+
+
+def dock_of(widget: QWidget) -> QDockWidget | None:
+    """The dock that a widget lies in."""
+    found: QWidget | None = widget
+    while found is not None and not isinstance(found, QDockWidget):
+        found = found.parentWidget()
+    return found
 
 
 def narrow_combo(combo: QComboBox) -> QComboBox:

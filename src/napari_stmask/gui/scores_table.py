@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
@@ -19,23 +20,27 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from sklearn.metrics import adjusted_rand_score
 
 from ..analysis.scores import against_truth, spatial_scores
 from .background import Background
 from .guard import slot
-from .model import TITLES, DomainSet, Item
+from .model import TITLES, VIEW_TITLES, DomainSet, Item
 from .parts import narrow_combo
 from .session import Session
 
 __all__ = ["ScoresTable"]
 
 _SHAPE = ("PAS", "CHAOS", "DIS")
+_JOINT = "Joint"
 _TRUTH = ("ARI", "NMI")
+_COLUMNS = (*_SHAPE, *_TRUTH, _JOINT)
 _TITLES = {"pca": "PCA alone", "neighbour_pca": "PCA of neighbours"}
 _TIPS = {
     "PAS": "Share of spots whose neighbours mostly lie in other domains; lower is smoother.",
     "CHAOS": "Distance to the nearest spot of the same domain; lower is smoother.",
     "DIS": "Mean of PAS and CHAOS; lower is smoother.",
+    _JOINT: "Adjusted Rand index with the joint domains; 1 is identical, 0 is chance.",
     "ARI": "Adjusted Rand index with the annotation; 1 is identical, 0 is chance.",
     "NMI": "Normalised mutual information with the annotation; 1 is identical.",
 }
@@ -64,10 +69,10 @@ class ScoresTable(QWidget):
         form = QFormLayout()
         form.addRow("Compare with", self.annotation)
         layout.addLayout(form)
-        self.table = QTableWidget(0, 1 + len(_SHAPE) + len(_TRUTH))
+        self.table = QTableWidget(0, 1 + len(_COLUMNS))
         self.table.setAccessibleName("Scores of the method and of the baselines")
-        self.table.setHorizontalHeaderLabels(["", *_SHAPE, *_TRUTH])
-        for i, name in enumerate((*_SHAPE, *_TRUTH)):
+        self.table.setHorizontalHeaderLabels(["", *_COLUMNS])
+        for i, name in enumerate(_COLUMNS):
             self.table.horizontalHeaderItem(i + 1).setToolTip(_TIPS[name])
         self.table.verticalHeader().hide()
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -100,19 +105,34 @@ class ScoresTable(QWidget):
             return
         column = self.annotation.currentText() if self.annotation.currentIndex() > 0 else None
         rows = score_rows(item, domains, column, self._shape(item, domains))
-        for i in range(1 + len(_SHAPE), self.table.columnCount()):
-            self.table.setColumnHidden(i, column is None)
+        for i, name in enumerate(_COLUMNS):
+            absent = (name == _JOINT and not domains.views) or (name in _TRUTH and column is None)
+            self.table.setColumnHidden(i + 1, absent)
+        # Six columns leave room for titles only with a digit less.
+        digits = 2 if domains.views and column is not None else 3
         for row, (title, values) in enumerate(rows):
             self.table.insertRow(row)
             self.table.setItem(row, 0, QTableWidgetItem(title))
-            for i, name in enumerate((*_SHAPE, *_TRUTH)):
-                cell = QTableWidgetItem(f"{values[name]:.3f}" if name in values else "\u2013")
+            for i, name in enumerate(_COLUMNS):
+                text = f"{values[name]:.{digits}f}" if name in values else "\u2013"
+                cell = QTableWidgetItem(text)
                 cell.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
                 cell.setToolTip(_TIPS[name])
                 self.table.setItem(row, i + 1, cell)
-            self.table.setRowHeight(row, 24)
-        self.table.setFixedHeight(24 * len(rows) + self.table.horizontalHeader().height() + 6)
         self.setVisible(True)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Give titles that wrap the lines that they need."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.table.resizeRowsToContents()
+        heights = [max(24, self.table.rowHeight(i)) for i in range(self.table.rowCount())]
+        for row, height in enumerate(heights):
+            self.table.setRowHeight(row, height)
+        self.table.setFixedHeight(sum(heights) + self.table.horizontalHeader().height() + 6)
 
     def _shape(self, item: Item, domains: DomainSet) -> dict[str, float] | None:
         """Smoothness of the edited domains; empty while a worker computes it, None if unedited."""
@@ -148,6 +168,7 @@ def label_columns(item: Item) -> list[str]:
     """Columns of ``obs`` that may be labels of regions."""
     obs = item.section.adata.obs
     ours = {d.column for d in item.domains.values()} | {d.key for d in item.domains.values()}
+    ours |= {f"{d.key}_{view}" for d in item.domains.values() for view in d.views}
     return [
         str(name)
         for name in obs.columns
@@ -168,16 +189,24 @@ def score_rows(
     ``shape`` replaces the run's own scores of smoothness, where an edit has changed the domains.
     """
     method = str(domains.record.get("method", domains.key))
-    names = dict.fromkeys([method, *domains.scores, *domains.baselines])
+    views = {f"{method}, {view}": view for view in domains.views}
+    names = dict.fromkeys([method, *views, *domains.scores, *domains.baselines])
     rows = []
     for name in names:
         values: dict[str, Any] = dict(domains.scores.get(name, {}))
-        if name == method and shape is not None:
-            values = {n: v for n, v in values.items() if n not in _SHAPE} | shape
+        if shape is not None and (name == method or name in views):
+            # A view in domains that were joined is another partition than the one that was scored.
+            values = {n: v for n, v in values.items() if n not in _SHAPE}
+            values |= shape if name == method else {}
         codes = domains.state.codes if name == method else domains.baselines.get(name)
+        if name in views:
+            codes = domains.state.joined(domains.views[views[name]])
+            both = (codes >= 0) & (domains.state.codes >= 0)
+            values[_JOINT] = float(adjusted_rand_score(domains.state.codes[both], codes[both]))
         if annotation is not None and codes is not None:
             labels = pd.Series(codes).where(codes >= 0)
             truth = item.section.adata.obs[annotation].reset_index(drop=True)
             values |= against_truth(truth, labels)
-        rows.append((_TITLES.get(name, TITLES.get(name, name)), values))
+        title = VIEW_TITLES[views[name]] if name in views else TITLES.get(name, name)
+        rows.append((_TITLES.get(name, title), values))
     return rows

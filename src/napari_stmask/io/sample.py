@@ -188,13 +188,13 @@ def _histology(rng: np.random.Generator) -> NDArray[np.uint8]:
     x, y = np.meshgrid((np.arange(width) + 0.5) * um, (np.arange(height) + 0.5) * um)
     tissue = np.clip((1.0 - _outline(x, y)) / 0.012, 0, 1).astype(np.float32)
     domain = np.digitize(_depth(x, y), EDGES)
-    density = np.array([0.010, 0.045, 0.025, 0.060, 0.030, 0.016])[domain] * tissue
+    density = np.array([0.010, 0.045, 0.020, 0.065, 0.032, 0.012])[domain] * tissue
     nuclei = (rng.random(density.shape, dtype=np.float32) < density).astype(np.float32)
     nuclei = np.clip(gaussian_filter(nuclei, 1.1) * 7.0, 0, 1)
     coarse = rng.normal(0, 1, (height // 12 + 2, width // 12 + 2)).astype(np.float32)
     cloud = zoom(gaussian_filter(coarse, 1.5), 12, order=1)[:height, :width]
     grain = gaussian_filter(rng.normal(0, 1, density.shape).astype(np.float32), 1.0)
-    eosin = np.array([0.42, 0.50, 0.46, 0.55, 0.50, 0.72], dtype=np.float32)[domain]
+    eosin = np.array([0.38, 0.52, 0.44, 0.58, 0.48, 0.74], dtype=np.float32)[domain]
     eosin = tissue * np.clip(eosin + 0.35 * cloud + 0.08 * grain, 0.1, 1.2)
     haematoxylin = nuclei * tissue
     # Absorption of the two dyes in red, green and blue, after Ruifrok and Johnston.
