@@ -10,6 +10,8 @@ from napari_stmask.viz.plots import (
     composition_figure,
     graph_figure,
     marker_figure,
+    placement_figure,
+    quality_figure,
     save_figure,
     violin_figure,
 )
@@ -75,3 +77,21 @@ def test_files(tmp_path) -> None:
         save_figure(figure, tmp_path / "f.gif")
     with pytest.raises(OutputError, match="does not exist"):
         save_figure(figure, tmp_path / "none" / "f.png")
+
+
+def test_quality_bars_leave_out_what_is_unknown() -> None:
+    table = pd.DataFrame({"embedding": ["joint", "image"], "a": [0.5, None], "b_c": [2.0, 1.0]})
+    figure = quality_figure(table, {"a": "A", "b_c": "B\n(lower is better)"})
+    first, second = figure.axes
+    assert [bar.get_height() for bar in first.patches] == [0.5, 0]
+    assert second.get_title() == "B\n(lower is better)"
+    assert [t.get_text() for t in second.get_xticklabels()] == ["joint", "image"]
+
+
+def test_placement_shows_every_section_with_y_down() -> None:
+    coords = np.array([[0.0, 0], [1, 5], [9, 0]])
+    figure = placement_figure(coords, np.array([0, 0, 1]), ["A", "B"], COLORS[:2], unit="µm")
+    (axes,) = figure.axes
+    assert [len(dots.get_offsets()) for dots in axes.collections] == [2, 1]
+    assert axes.yaxis_inverted()
+    assert axes.get_xlabel() == "x (µm)"

@@ -14,6 +14,7 @@ DOCKS = {
     "Open tissue": ("open_tissue", "OpenTissue"),
     "Find domains": ("find_domains", "FindDomains"),
     "Domains": ("legend", "DomainsDock"),
+    "Analyse": ("analyse.dock", "AnalyseDock"),
 }
 
 

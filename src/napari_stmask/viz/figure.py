@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_domains", "nice_length", "save_domains_figure"]
+__all__ = ["FIGURE_SUFFIXES", "draw_domains", "nice_length", "save_domains_figure"]
 
-_SUFFIXES = (".png", ".pdf", ".svg", ".tif", ".tiff", ".jpg", ".jpeg")
+FIGURE_SUFFIXES = (".png", ".pdf", ".svg", ".tif", ".tiff", ".jpg", ".jpeg")
+"""Endings of the formats that figures are written in."""
 _MAX_SIDE = 3000
 
 
@@ -63,10 +64,10 @@ def save_domains_figure(
         If the suffix is unknown or the path cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in _SUFFIXES:
+    if path.suffix.lower() not in FIGURE_SUFFIXES:
         raise OutputError(
             f"{path} has the suffix '{path.suffix}', which is not one of a figure",
-            f"use one of: {', '.join(_SUFFIXES)}",
+            f"use one of: {', '.join(FIGURE_SUFFIXES)}",
         )
     figure = draw_domains(section, codes, names, colors, opacity=opacity)
     with atomic_path(path) as temporary:

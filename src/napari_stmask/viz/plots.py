@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import DataError, OutputError
 from ..io.atomic import atomic_path, check_target
-from .figure import _SUFFIXES
+from .figure import FIGURE_SUFFIXES
 from .palette import readable_text
 
 if TYPE_CHECKING:
@@ -23,17 +23,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "MIN_LINK",
     "check_figure",
     "composition_figure",
     "graph_figure",
     "marker_figure",
+    "placement_figure",
+    "quality_figure",
     "save_figure",
     "violin_figure",
 ]
 
 _MAX_POINTS = 5000
 """Values of a domain that its violin is estimated from; the estimate is quadratic in them."""
-_MIN_LINK = 0.05
+MIN_LINK = 0.05
 """Links below this are not drawn: chance alone gives weak ones."""
 
 
@@ -46,10 +49,10 @@ def check_figure(path: str | Path) -> Path:
         If the suffix is not that of a figure or the folder cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in _SUFFIXES:
+    if path.suffix.lower() not in FIGURE_SUFFIXES:
         raise OutputError(
             f"{path} has the suffix '{path.suffix}', which is not one of a figure",
-            f"use one of: {', '.join(_SUFFIXES)}",
+            f"use one of: {', '.join(FIGURE_SUFFIXES)}",
         )
     return check_target(path)
 
@@ -124,7 +127,7 @@ def graph_figure(
     for i in range(len(names)):
         for j in range(i):
             weight = float(connectivities[i, j])
-            if weight >= _MIN_LINK:
+            if weight >= MIN_LINK:
                 axes.plot(
                     *positions[[i, j]].T, color="#555555", linewidth=6 * weight, zorder=1,
                     solid_capstyle="round",
@@ -218,4 +221,63 @@ def marker_figure(table: pd.DataFrame, *, fold: str, n_genes: int = 5) -> Figure
     axes.margins(x=0.5 / len(domains))
     axes.set(xlabel="Domain")
     figure.colorbar(dots, label=fold.replace("_", " "), shrink=0.5)
+    return figure
+
+
+def quality_figure(table: pd.DataFrame, titles: Mapping[str, str]) -> Figure:
+    """One bar chart an index, one bar an embedding.
+
+    Parameters
+    ----------
+    table
+        Column ``embedding`` with names, and one column of numbers an index; None and NaN are
+        left out.
+    titles
+        Column -> title of its chart, which says which side is the better one.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(2.2 * len(titles), 2.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    names = [str(name) for name in table["embedding"]]
+    for axes, (column, title) in zip(figure.subplots(1, len(titles)), titles.items(), strict=True):
+        heights = table[column].to_numpy(dtype=float)
+        axes.bar(range(len(names)), np.nan_to_num(heights), color="#0072B2", width=0.6)
+        axes.set_xticks(range(len(names)), names, fontsize=8)
+        axes.set_xlim(-0.8, len(names) - 0.2)
+        axes.set_title(title, fontsize=9)
+        axes.axhline(0, color="black", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def placement_figure(
+    coords: NDArray[np.floating[Any]],
+    codes: NDArray[np.integer[Any]],
+    names: Sequence[str],
+    colors: Sequence[str],
+    *,
+    unit: str,
+) -> Figure:
+    """Where the spots of several sections lie in one frame.
+
+    Parameters
+    ----------
+    coords
+        (n_spots, 2) x and y; y runs down.
+    codes
+        (n_spots,) index into ``names``.
+    names, colors
+        Of the sections.
+    unit
+        Of the coordinates.
+    """
+    figure, axes = _blank(7.0, 4.0)
+    for i, (name, color) in enumerate(zip(names, colors, strict=True)):
+        mine = coords[codes == i]
+        axes.scatter(mine[:, 0], mine[:, 1], s=3, color=color, label=name, linewidths=0)
+    axes.set(aspect="equal", xlabel=f"x ({unit})", ylabel=f"y ({unit})")
+    axes.invert_yaxis()
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, markerscale=3)
     return figure

@@ -1,0 +1,1 @@
+"""The dock *Analyse*: questions to a result, one panel each."""

@@ -1,0 +1,144 @@
+"""The buttons that write an answer as a table or a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMessageBox, QWidget
+
+from ...core.section import Section
+from ..background import Background
+from ..fields import make_button
+from ..guard import Failure, slot
+
+__all__ = ["ExportRow", "write_figure", "write_table"]
+
+_FIGURES = {"PNG": ".png", "PDF": ".pdf", "SVG": ".svg", "TIFF": ".tif", "JPEG": ".jpg"}
+
+
+def write_table(make: Callable[[], Any], section: Section | None, path: Path) -> Path:
+    """Write the frame that ``make`` gives as ``.csv``.
+
+    Raises
+    ------
+    OutputError
+        If the path cannot be written, or is that of an original.
+    """
+    from ...io.atomic import atomic_path
+    from ...io.originals import check_originals
+
+    if section is not None:
+        check_originals(section, path)
+    with atomic_path(path) as temporary:
+        make().to_csv(temporary, index=False)
+    return path
+
+
+def write_figure(make: Callable[[], Any], section: Section | None, path: Path) -> Path:
+    """Write the figure that ``make`` gives; the suffix picks the format.
+
+    Raises
+    ------
+    OutputError
+        If the suffix is none of a figure, the path cannot be written, or is that of an original.
+    """
+    from ...io.originals import check_originals
+    from ...viz.plots import check_figure, save_figure
+
+    check_figure(path)
+    if section is not None:
+        check_originals(section, path)
+    return save_figure(make(), path)
+
+
+class ExportRow(QWidget):
+    """Two buttons; ``written(path)`` or ``failed(Failure)`` when it is over."""
+
+    written = Signal(object)
+    failed = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = "analysis"
+        self._make: tuple[Callable[[], Any], Callable[[], Any]] | None = None
+        self._section: Section | None = None
+        self._writer = Background(self)
+        self._writer.done.connect(self._on_done)
+        self._writer.failed.connect(self._on_failed)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        self.table = make_button(
+            "Export CSV\u2026", "Write the table of this answer to a file.", self._on_table
+        )
+        self.figure = make_button(
+            "Export figure\u2026", "Draw this answer for print and write it.", self._on_figure
+        )
+        row.addWidget(self.table)
+        row.addWidget(self.figure)
+        self.offer(None, None)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being written."""
+        return self._writer.busy
+
+    def offer(
+        self,
+        make: tuple[Callable[[], Any], Callable[[], Any]] | None,
+        section: Section | None,
+        name: str = "analysis",
+    ) -> None:
+        """What can be written: functions that make the table and the figure; None for nothing."""
+        self._make, self._section, self.name = make, section, name
+        for button in (self.table, self.figure):
+            button.setEnabled(make is not None and not self.busy)
+
+    def export(self, kind: str, path: str) -> None:
+        """Write the ``"table"`` or the ``"figure"`` to ``path`` in the background."""
+        if self._make is None or self.busy:
+            return
+        write, make = (
+            (write_table, self._make[0]) if kind == "table" else (write_figure, self._make[1])
+        )
+        self._writer.start(write, make, self._section, Path(path))
+        self.offer(self._make, self._section, self.name)
+
+    @slot
+    def _on_table(self) -> None:
+        self._ask("table", "Export table", {"Table": ".csv"})
+
+    @slot
+    def _on_figure(self) -> None:
+        self._ask("figure", "Export figure", _FIGURES)
+
+    def _ask(self, kind: str, title: str, kinds: dict[str, str]) -> None:
+        first = next(iter(kinds.values()))
+        filters = ";;".join(f"{name} (*{end})" for name, end in kinds.items())
+        path, chosen = QFileDialog.getSaveFileName(self, title, self.name + first, filters)
+        if not path:
+            return
+        end = chosen[chosen.rfind("*") + 1 : -1] or first
+        target = Path(path)
+        if target.suffix.lower() not in kinds.values():
+            target = target.with_name(target.name + end)
+        # The dialog has asked about the name as it was typed only.
+        if str(target) == path or not target.exists() or self._may_replace(target):
+            self.export(kind, str(target))
+
+    def _may_replace(self, path: Path) -> bool:
+        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+        text = f"{path.name} already exists. Replace it?"
+        return bool(QMessageBox.question(self, "Export", text, yes | no, no) == yes)
+
+    @slot
+    def _on_done(self, path: Path) -> None:
+        self.offer(self._make, self._section, self.name)
+        self.written.emit(path)
+
+    @slot
+    def _on_failed(self, failure: Failure) -> None:
+        self.offer(self._make, self._section, self.name)
+        self.failed.emit(failure)

@@ -1,0 +1,122 @@
+"""One number a spot over the tissue: genes, scores, pseudotime; runs without Qt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...core.errors import ParameterError
+from ...core.memory import densify
+from ...core.section import Section
+from ...features.expression import log_normalise
+from .. import layers
+from ..model import Item
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+__all__ = ["ROLE", "gene_values", "show_gene", "show_values"]
+
+ROLE = "value"
+_SIGNED = ("#2166ac", "#67a9cf", "#f7f7f7", "#ef8a62", "#b2182b")
+"""Blue over white to red: as far from 0 looks as far."""
+
+
+def gene_values(section: Section, gene: str) -> NDArray[np.float32]:
+    """(n_spots,) log-normalised counts of one gene.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such gene.
+    """
+    names = section.adata.var_names
+    if gene not in names:
+        raise ParameterError(f"{section.where} has no gene '{gene}'", "choose another gene")
+    counts = section.counts()
+    total = np.asarray(counts.sum(axis=1)).ravel()
+    column = log_normalise(counts[:, [int(names.get_loc(gene))]], total)
+    return np.asarray(densify(column, what="one gene"), dtype=np.float32).ravel()
+
+
+def show_gene(viewer: ViewerModel, item: Item, gene: str, values: NDArray[Any]) -> Layer:
+    """Show a gene in the section's one gene layer, above what else it shows of values."""
+    layer = layers.show_gene(viewer, item, gene, values)
+    _alone(viewer, item, layer)
+    return layer
+
+
+def show_values(
+    viewer: ViewerModel,
+    item: Item,
+    name: str,
+    title: str,
+    values: NDArray[Any],
+    *,
+    key: str,
+    signed: bool = False,
+) -> Layer:
+    """Show one number a spot in a layer of its own, which a repeated analysis updates.
+
+    Parameters
+    ----------
+    viewer, item
+        Where.
+    name
+        What it is, such as ``"entropy"``; with ``key`` the identity of the layer.
+    title
+        For the layer's name.
+    values
+        (n_spots,) numbers; NaN stays clear.
+    key
+        Of the result that it was made from.
+    signed
+        Whether 0 is the middle; limits are then symmetric.
+    """
+    data, options, _ = layers.gene_layer(item, title, values)
+    label = f"{item.label} · {title} · {key}"
+    meta = {**options["metadata"][layers.META], "role": ROLE, "key": f"{key}_{name}", "name": label}
+    options |= {"name": label, "metadata": {layers.META: meta}, "contrast_limits": _limits(values)}
+    options["colormap"] = "inferno"
+    if signed:
+        top = max(map(abs, options["contrast_limits"]))
+        options |= {"contrast_limits": (-top, top), "colormap": _diverging()}
+    layer = layers.find_layer(viewer, item.id, ROLE, meta["key"])
+    if layer is None:
+        if any(str(x.units[-1]) == "micrometer" for x in viewer.layers if layers.our_meta(x)):
+            # napari warns about a mixture of units, see `layers.align_units`.
+            options["units"] = ("um", "um")
+        layer = viewer.add_image(data, **options)
+        layer.colorbar.visible = True
+    else:
+        layer.data = data
+        layer.contrast_limits = options["contrast_limits"]
+        layer.metadata = {**layer.metadata, **options["metadata"]}
+    _alone(viewer, item, layer)
+    return layer
+
+
+def _limits(values: NDArray[Any]) -> tuple[float, float]:
+    """1st and 99th percentile of what is finite."""
+    known = np.asarray(values)[np.isfinite(values)]
+    if not known.size:
+        return 0.0, 1.0
+    low, high = (float(v) for v in np.percentile(known, (1, 99)))
+    return low, max(high, low + 1e-6)
+
+
+def _diverging() -> Any:
+    from napari.utils.colormaps import Colormap
+
+    return Colormap(list(_SIGNED), name="blue to red")
+
+
+def _alone(viewer: ViewerModel, item: Item, layer: Layer) -> None:
+    """Show ``layer``, and no other values of the section."""
+    for other in viewer.layers:
+        meta = layers.our_meta(other)
+        if meta.get("section_id") == item.id and meta.get("role") in ("gene", ROLE):
+            other.visible = other is layer

@@ -1,0 +1,107 @@
+"""What an analysis is about, and its answer; no Qt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ...analysis.storing import store_values
+from ...core.provenance import records
+from ...core.section import Section
+from ...viz.palette import UNASSIGNED_COLOUR
+from ..export import snapshot
+from ..model import DomainSet, DomainState, Item
+
+__all__ = ["Answer", "Subject", "colors_of", "count_domains", "labels_of", "store"]
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A result as it was when an analysis began.
+
+    Attributes
+    ----------
+    item, domains
+        Whose it is.
+    section
+        Over the same arrays as the section of ``item``; later edits do not reach it.
+    state
+        The domains.
+    """
+
+    item: Item
+    domains: DomainSet
+    section: Section
+    state: DomainState
+
+    @classmethod
+    def of(cls, item: Item, domains: DomainSet) -> Subject:
+        """The result as it is now."""
+        return cls(item, domains, snapshot(item.section), domains.state)
+
+    @property
+    def labels(self) -> pd.Series:
+        """(n_spots,) domains, missing where unassigned, by name of the spot."""
+        return labels_of(self.section, self.state)
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What an analysis found.
+
+    Attributes
+    ----------
+    found
+        Kind of question -> what the analysis returned; ``"main"`` is the panel's own.
+    state
+        The domains that it is about; None where it is about none.
+    spots
+        Names of the spots of the section that it is about.
+    """
+
+    found: dict[str, Any]
+    state: DomainState | None = None
+    spots: pd.Index | None = None
+
+    def fits(self, domains: DomainSet | None) -> bool:
+        """Whether the domains are still those that it is about."""
+        if self.state is None or domains is None:
+            return True
+        now = domains.state
+        return now.codes is self.state.codes and now.names == self.state.names
+
+
+def labels_of(section: Section, state: DomainState) -> pd.Series:
+    """The shown domains as a column, with the names of the spots."""
+    values = pd.Categorical.from_codes(state.codes, pd.Index(state.names))
+    return pd.Series(values, index=section.adata.obs_names, name="domain")
+
+
+def count_domains(state: DomainState) -> int:
+    """Domains that have spots."""
+    return int((state.counts > 0).sum())
+
+
+def colors_of(state: DomainState, names: list[str] | tuple[str, ...]) -> list[str]:
+    """The colour of each domain in ``names``."""
+    known = dict(zip(state.names, state.colors, strict=True))
+    return [known.get(name, UNASSIGNED_COLOUR) for name in names]
+
+
+def store(item: Item, domains: DomainSet, values: dict[str, NDArray[np.floating[Any]]]) -> None:
+    """Write one number a spot beside the result, so that a saved file holds it.
+
+    Raises
+    ------
+    ParameterError
+        If a column of that name holds something else.
+    """
+    if not values:
+        return
+    store_values(item.section.adata, domains.key, values)
+    # The record lists the columns now; it is still the same run.
+    domains.stamp = records(item.section.adata).get(domains.key)

@@ -1,0 +1,234 @@
+"""Graph of the domains and pseudotime, from a domain or from a spot that is clicked."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QComboBox, QPushButton, QSpinBox
+
+from ...analysis.trajectory import Trajectory, trajectory_steps
+from ...core.progress import Steps
+from ...core.section import Section
+from ..fields import make_button
+from ..guard import slot
+from ..model import DomainSet, Item
+from ..parts import narrow_combo, plain_label
+from .charts import GraphChart, titled
+from .panel import Panel
+from .picking import SpotPicker
+from .subject import Answer, Subject
+from .table import Column, FrameTable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["TrajectoryPanel"]
+
+_COLUMNS = (
+    Column("domain", "Domain", width=0),
+    Column("spots", "Spots", ",d"),
+    Column("median", "Median time", ".3f", "Median pseudotime of the domain's spots.", 90),
+)
+
+
+class TrajectoryPanel(Panel):
+    """PAGA and diffusion pseudotime."""
+
+    TITLE = "Trajectory"
+    ABOUT = (
+        "Which domains pass into one another (PAGA), and how far each spot is from a root "
+        "(diffusion pseudotime). It is an order in expression, not a direction in time."
+    )
+    RUN = "Order the spots"
+    NEEDS_EMBEDDING = True
+
+    def build(self) -> None:
+        """Root; graph and medians."""
+        # A closed section must not stay in memory for its root.
+        self._section: weakref.ref[Section] | None = None
+        self._spot: int | None = None
+        self.root = narrow_combo(QComboBox())
+        self.root.setAccessibleName("Root")
+        self.root.setToolTip("Where time begins: a domain, or a spot that was clicked.")
+        self.fields.addRow("Root", self.root)
+        self.pick = QPushButton("Click a spot")
+        self.pick.setCheckable(True)
+        self.pick.setToolTip(
+            "The next click on the tissue picks the root; Escape, or this button again, cancels."
+        )
+        self.pick.toggled.connect(self._on_toggled)
+        self.fields.addRow("", self.pick)
+        self.said = plain_label()
+        self.said.setAccessibleName("Root spot")
+        self.fields.addRow(self.said)
+        self.links = QSpinBox()
+        self.links.setRange(2, 200)
+        self.links.setValue(15)
+        self.links.setAccessibleName("Neighbours in the embedding")
+        self.links.setToolTip("Spots of the embedding that a spot is linked to; default 15.")
+        self.fields.addRow("Neighbours", self.links)
+        self.picker = SpotPicker(self.desk.session, self)
+        self.picker.picked.connect(self._on_picked)
+        self.picker.missed.connect(self._on_missed)
+        self.picker.ended.connect(self._on_ended)
+        self.facts = plain_label()
+        self.results.addWidget(self.facts)
+        self.results.addWidget(titled("Links between the domains"))
+        self.chart = GraphChart("Graph of the domains")
+        self.results.addWidget(self.chart)
+        self.medians = FrameTable(_COLUMNS, "Pseudotime of the domains")
+        self.results.addWidget(self.medians)
+        self.show_layer = make_button(
+            "Show on the tissue", "Bring the pseudotime layer to the front.", self._on_layer
+        )
+        self.results.addWidget(self.show_layer)
+
+    def follow(self, item: Item | None, domains: DomainSet | None) -> None:
+        """List the domains; a spot of another section is forgotten."""
+        section = item.section if item is not None else None
+        if section is not (self._section() if self._section is not None else None):
+            self.picker.stop()
+            self._section = weakref.ref(section) if section is not None else None
+            self._spot = None
+            self.said.clear()
+        kept = self.root.currentData()
+        self.root.clear()
+        self.pick.setEnabled(item is not None and domains is not None)
+        if item is None or domains is None:
+            return
+        for name, count in zip(domains.state.names, domains.state.counts, strict=True):
+            if count:
+                self.root.addItem(f"Domain {name}", name)
+        if self._spot is not None:
+            self.root.addItem(f"Spot {self._named(item, domains, self._spot)}", self._spot)
+        self.root.setCurrentIndex(max(self.root.findData(kept), 0))
+        self.said.setVisible(bool(self.said.text()))
+
+    def left(self) -> None:
+        """Nobody sees any more that a click is awaited."""
+        self.picker.stop()
+
+    def make(self, subject: Subject) -> Callable[[], Steps[Any]]:
+        """Order the spots from the root."""
+        root = self.root.currentData()
+        where = {"root": root} if isinstance(root, int) else {"root_domain": root}
+        return partial(
+            trajectory_steps,
+            subject.section,
+            subject.labels,
+            key=subject.domains.key,
+            n_neighbors=self.links.value(),
+            **where,
+        )
+
+    def values(self, kind: str, found: Any) -> dict[str, NDArray[np.floating[Any]]]:
+        """Pseudotime."""
+        del kind
+        return {"pseudotime": found.pseudotime}
+
+    def arrived(self, kind: str, found: Any, subject: Subject | None) -> None:
+        """Show the pseudotime."""
+        del kind
+        if subject is not None:
+            self._show(subject.item, subject.domains.key, found)
+
+    def show_answer(self, found: dict[str, Any], answer: Answer) -> None:
+        """Graph, medians, root and notes."""
+        main: Trajectory = found["main"]
+        assert answer.spots is not None
+        root = "" if main.root is None else str(answer.spots[main.root])
+        self.facts.setText(" ".join([f"Root: spot {root}.", *main.notes]))
+        colors = self.colors(answer, main.domains)
+        table = _medians(main, answer)
+        self.chart.show_graph(
+            main.connectivities, main.positions, main.domains, colors, table["spots"].tolist()
+        )
+        by_time = table.sort_values("median", kind="stable")
+        self.medians.show_frame(by_time, dict(zip(main.domains, colors, strict=True)))
+
+    def table(self, answer: Answer) -> pd.DataFrame:
+        """One row a spot."""
+        assert answer.state is not None
+        main: Trajectory = answer.found["main"]
+        domain = pd.Categorical.from_codes(answer.state.codes, pd.Index(answer.state.names))
+        columns = {"spot": answer.spots, "domain": domain, "pseudotime": main.pseudotime}
+        return pd.DataFrame(columns)
+
+    def figure(self, answer: Answer) -> Figure:
+        """The graph of the domains."""
+        from ...viz.plots import graph_figure
+
+        main: Trajectory = answer.found["main"]
+        colors = self.colors(answer, main.domains)
+        sizes = _medians(main, answer)["spots"].tolist()
+        return graph_figure(main.connectivities, main.positions, main.domains, colors, sizes)
+
+    @staticmethod
+    def _named(item: Item, domains: DomainSet, spot: int) -> str:
+        code = int(domains.state.codes[spot])
+        domain = f"domain {domains.state.names[code]}" if code >= 0 else "no domain"
+        return f"{item.section.adata.obs_names[spot]} ({domain})"
+
+    @slot
+    def _on_toggled(self, on: bool) -> None:
+        item = self.desk.session.selected
+        if on and item is not None:
+            self.picker.start(item)
+            self._say(f"Click a spot of {item.label} on the canvas; Escape cancels.")
+        elif not on and self.picker.active:
+            self.picker.stop()
+
+    @slot
+    def _on_ended(self) -> None:
+        self.pick.setChecked(False)
+        self._say("")
+
+    @slot
+    def _on_missed(self) -> None:
+        self._say("No spot is there: click on the tissue; Escape cancels.")
+
+    @slot
+    def _on_picked(self, spot: int) -> None:
+        session = self.desk.session
+        item, domains = session.selected, session.selected_domains
+        if item is None or domains is None:
+            return
+        self._spot = spot
+        self.follow(item, domains)
+        self.root.setCurrentIndex(self.root.findData(spot))
+        self._say(f"Root: {self._named(item, domains, spot)}")
+
+    def _say(self, text: str) -> None:
+        self.said.setText(text)
+        self.said.setVisible(bool(text))
+
+    @slot
+    def _on_layer(self) -> None:
+        session = self.desk.session
+        answer = self.known(session.selected_domains)
+        if session.selected is not None and answer is not None:
+            self._show(session.selected, session.selected_key or "", answer.found["main"])
+
+    def _show(self, item: Item, key: str, found: Trajectory) -> None:
+        self.desk.show_values(item, "pseudotime", "pseudotime", found.pseudotime, key=key)
+
+
+def _medians(found: Trajectory, answer: Answer) -> pd.DataFrame:
+    """One row a domain, in the order of the graph."""
+    assert answer.state is not None
+    labels = pd.Series(pd.Categorical.from_codes(answer.state.codes, pd.Index(answer.state.names)))
+    times = pd.Series(found.pseudotime).groupby(labels, observed=False)
+    names = list(found.domains)
+    return pd.DataFrame(
+        {
+            "domain": names,
+            "spots": times.size().reindex(names).to_numpy(),
+            "median": times.median().reindex(names).to_numpy(),
+        }
+    )

@@ -1,0 +1,125 @@
+"""One analysis at a time in a worker thread: progress, answer or failure come as signals."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal
+
+from ...core.progress import Progress, Steps
+from ..guard import Failure, slot
+
+__all__ = ["StepWorker", "as_steps"]
+
+INTERVAL = 0.1
+"""Shortest time in seconds between two events that reach the window."""
+Make = Callable[[], Steps[Any]]
+
+
+def as_steps(phase: str, function: Callable[..., Any], *args: Any, **options: Any) -> Steps[Any]:
+    """A function without events of its own as a stream of one event."""
+    yield Progress(0, 0, phase)
+    return function(*args, **options)
+
+
+class StepWorker(QObject):
+    """Drives a stream of progress; closing it, or the object's end, cancels.
+
+    ``progressed(Progress)``, then one of ``done(answer)`` and ``failed(Failure)``; neither after
+    `cancel`. ``ended()`` comes last in every case.
+    """
+
+    progressed = Signal(object)
+    done = Signal(object)
+    failed = Signal(object)
+    ended = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._number = 0
+        self._running = False
+        # Shared with `_stop`, which outlives this object.
+        self._flags: list[threading.Event] = []
+        flags = self._flags
+        self.destroyed.connect(lambda: _stop(flags))
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is awaited."""
+        return self._running
+
+    def start(self, make: Make) -> None:
+        """Run the stream that ``make`` gives, which is called in the worker thread."""
+        from napari.qt.threading import create_worker
+
+        self.cancel()
+        self._number += 1
+        self._running = True
+        flag = threading.Event()
+        self._flags[:] = [flag]
+        # napari keeps a worker's arguments for ever; the box is empty once the work has begun.
+        worker = create_worker(_work, self._number, flag, [make], _start_thread=False)
+        worker.yielded.connect(self._on_yielded)
+        worker.returned.connect(self._on_returned)
+        worker.start()
+
+    def cancel(self) -> None:
+        """Stop; the thread ends at its next event, and what it still returns is ignored."""
+        _stop(self._flags)
+        if self._running:
+            self._running = False
+            self._number += 1
+            self.ended.emit()
+
+    @slot
+    def _on_yielded(self, event: tuple[int, Progress]) -> None:
+        if event[0] == self._number:
+            self.progressed.emit(event[1])
+
+    @slot
+    def _on_returned(self, answer: tuple[int, Any]) -> None:
+        number, value = answer
+        if number != self._number or not self._running:
+            return
+        self._running = False
+        if isinstance(value, Failure):
+            self.failed.emit(value)
+        else:
+            self.done.emit(value)
+        self.ended.emit()
+
+
+def _stop(flags: list[threading.Event]) -> None:
+    for flag in flags:
+        flag.set()
+
+
+def _work(
+    number: int, cancel: threading.Event, box: list[Make]
+) -> Generator[tuple[int, Progress], None, tuple[int, Any]]:
+    """Every failure is returned: napari would swallow or print it."""
+    steps = None
+    try:
+        steps = box.pop()()
+        last, phase = 0.0, None
+        while not cancel.is_set():
+            try:
+                progress = next(steps)
+            except StopIteration as stop:
+                return number, stop.value
+            now = time.monotonic()
+            if progress.phase != phase or now - last >= INTERVAL:
+                last, phase = now, progress.phase
+                yield number, progress
+    except Exception as error:  # noqa: BLE001 - carried to the main thread
+        failure = Failure(error)
+        # The report is text already; the frames would keep what they worked on alive.
+        error.__traceback__ = None
+        return number, failure
+    finally:
+        if steps is not None:
+            steps.close()
+    return number, None

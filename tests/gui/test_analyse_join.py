@@ -1,0 +1,131 @@
+"""Sections joined in the window, and results written back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QApplication, QFileDialog
+
+from napari_stmask.core.provenance import records
+from napari_stmask.gui import layers
+from napari_stmask.gui.commands import open_dock
+from napari_stmask.gui.session import session_of
+
+
+@pytest.fixture
+def viewer(make_napari_viewer, no_threads_left):
+    return make_napari_viewer()
+
+
+@pytest.fixture
+def dock(viewer, section, new_section):
+    session = session_of(viewer)
+    session.add(section)
+    session.add(new_section(n=10, seed=1, name="other"))
+    found = open_dock(viewer, "Analyse")
+    found.choose("Join sections")
+    return found
+
+
+def click(qtbot, button):
+    assert button.isEnabled(), button.toolTip()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def tick(qtbot, dock):
+    """Every section, with the keyboard."""
+    rows = dock.panel.list
+    for row in range(rows.count()):
+        rows.setCurrentRow(row)
+        qtbot.keyClick(rows, Qt.Key.Key_Space)
+    QApplication.processEvents()
+
+
+def join(qtbot, dock):
+    tick(qtbot, dock)
+    click(qtbot, dock.run)
+    qtbot.waitUntil(lambda: not dock.busy, timeout=20_000)
+    assert dock.strip.isHidden(), dock.strip.text.text()
+    return dock.session.selected
+
+
+def test_join_run_and_write_back(dock, qtbot, section, make_result, tmp_path, monkeypatch):
+    session = dock.session
+    first, second = session.items.values()
+    assert not dock.run.isEnabled()
+    assert not dock.panel.split.isEnabled()
+    joined = join(qtbot, dock)
+    assert joined.section.name == "joined"
+    assert joined.section.n_spots == 144 + 100
+    assert layers.find_layer(dock.viewer, joined.id, "spots") is not None
+    assert dock.panel.list.count() == 2
+    assert "no result yet" in dock.panel.split.toolTip()
+    assert not dock.panel.answer.isHidden()
+    result = make_result(joined.section)
+    session.add_result(joined.id, result, "SpaMask")
+    click(qtbot, dock.panel.split)
+    assert "Written back to tiny, other" in dock.state.text()
+    assert session.selected_id == joined.id
+    for item, rows in ((first, slice(0, 144)), (second, slice(144, None))):
+        adata = item.section.adata
+        assert "spamask" in records(adata)
+        assert "spamask" in item.domains
+        codes = joined.section.adata.obs["spamask"].iloc[rows].to_numpy()
+        assert (adata.obs["spamask"].to_numpy() == codes).all()
+        assert layers.find_layer(dock.viewer, item.id, "domains", "spamask") is not None
+    asked = [str(tmp_path / "t.csv"), str(tmp_path / "f.png")]
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (asked.pop(0), ""))
+    for button in (dock.export.table, dock.export.figure):
+        click(qtbot, button)
+        qtbot.waitUntil(lambda: not dock.export.busy, timeout=20_000)
+    assert (tmp_path / "t.csv").read_text().splitlines()[0] == "section,spots,genes"
+    assert (tmp_path / "f.png").stat().st_size > 1000
+
+
+def test_the_gap_of_a_row(dock, qtbot):
+    dock.panel.gap.setValue(500)
+    joined = join(qtbot, dock)
+    of = (joined.section.adata.obs["section"] == "other").to_numpy()
+    x = joined.section.coords[:, 0]
+    assert x[of].min() - x[~of].max() == pytest.approx(500)
+
+
+def test_as_they_are_says_that_sections_overlap(dock, qtbot):
+    dock.panel.placement.setCurrentIndex(1)
+    assert dock.panel.gap.isHidden()
+    join(qtbot, dock)
+    assert "lie on spots of" in dock.panel.facts.text()
+
+
+def test_a_closed_parent_cannot_be_written_to(dock, qtbot, make_result):
+    joined = join(qtbot, dock)
+    dock.session.add_result(joined.id, make_result(joined.section), "SpaMask")
+    parent = next(iter(dock.session.items.values()))
+    for layer in list(dock.viewer.layers):
+        if layers.our_meta(layer).get("section_id") == parent.id:
+            dock.viewer.layers.remove(layer)
+    assert parent.id not in dock.session.items
+    assert not dock.panel.split.isEnabled()
+    assert "has been closed" in dock.panel.split.toolTip()
+
+
+def test_sections_without_a_common_gene(dock, qtbot):
+    session = dock.session
+    _, second = session.items.values()
+    second.section.adata.var_names = [f"other{i}" for i in range(40)]
+    tick(qtbot, dock)
+    click(qtbot, dock.run)
+    qtbot.waitUntil(lambda: not dock.busy, timeout=20_000)
+    assert "no gene in common" in dock.strip.text.text()
+    assert len(session.items) == 2
+
+
+def test_a_name_that_is_taken_by_something_else(dock, qtbot, make_result):
+    joined = join(qtbot, dock)
+    dock.session.add_result(joined.id, make_result(joined.section), "SpaMask")
+    first, second = list(dock.session.items.values())[:2]
+    first.section.adata.obs["spamask"] = np.arange(144)
+    click(qtbot, dock.panel.split)
+    assert "holds something that no run wrote" in dock.strip.text.text()
+    assert "spamask" not in second.section.adata.obs
