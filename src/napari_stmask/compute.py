@@ -84,7 +84,7 @@ def _on_dask(address: str, method: str, data: Any, options: dict[str, Any]) -> S
         model=options.get("model"),
     )
     # What the run reads besides counts and positions is here, not where it computes.
-    bare = [s.bare(obsm=chosen.extras(s, params)) for s in sections]
+    bare = [s.bare(obsm=chosen.extras(s, params, options.get("model"))) for s in sections]
     try:
         client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
     except OSError:

@@ -29,7 +29,15 @@ from .features.graph import knn_graph
 from .models.base import Method
 from .viz.palette import domain_colors
 
-__all__ = ["as_section", "baseline_codes", "check_number", "iter_run", "resolve_params", "run", "settings"]
+__all__ = [
+    "as_section",
+    "baseline_codes",
+    "check_number",
+    "iter_run",
+    "resolve_params",
+    "run",
+    "settings",
+]
 
 Data: TypeAlias = Section | AnnData | str | Path
 
@@ -207,7 +215,7 @@ def _run(
 ) -> Steps[Result]:
     started, cpu = time.monotonic(), time.process_time()
     # From here on a bare copy: nothing that the run does or sees is the user's own table.
-    section = full.bare(obsm=method.extras(full, params))
+    section = full.bare(obsm=method.extras(full, params, model))
     hashed = input_hash(section)
     _check(method, section, params)
     notes: list[str] = []
@@ -217,7 +225,7 @@ def _run(
     if not filled.all():
         empty = int((~filled).sum())
         notes.append(f"{empty} spots without any counts were left out.")
-        section = section.bare(filled, method.extras(section, params))
+        section = section.bare(filled, method.extras(section, params, model))
         if params.n_domains > section.n_spots:
             raise DataError(
                 f"{full.where}: only {section.n_spots} spots have counts",

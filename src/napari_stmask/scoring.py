@@ -1,17 +1,30 @@
-"""Scores of finished runs against an annotation, with the controls beside them."""
+"""Scores against an annotation or held-out molecules, with the controls beside them."""
 
 from __future__ import annotations
 
-import pandas as pd
+from typing import Any
 
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from . import models
+from .analysis.denoising import (
+    held_out_score,
+    neighbour_mean_prediction,
+    pca_of_neighbour_mean,
+    thin_section,
+)
 from .analysis.scores import against_truth, spatial_scores
 from .core.errors import DataError, ParameterError
-from .core.progress import drain
+from .core.params import DomainParams
+from .core.progress import Progress, Steps, drain
 from .core.provenance import read_record, records
 from .core.section import Section
-from .pipeline import baseline_codes
+from .features.expression import log_normalise
+from .pipeline import baseline_codes, iter_run
 
-__all__ = ["score_section"]
+__all__ = ["denoising_steps", "score_section"]
 
 
 def score_section(
@@ -74,3 +87,64 @@ def score_section(
         spatial = spatial_scores(section.coords[known], labels[known].astype(str).to_numpy())
         out[name] = against_truth(obs[truth], labels) | spatial
     return out
+
+
+def denoising_steps(
+    method: str, section: Section, params: DomainParams, *, share: float = 0.8
+) -> Steps[pd.DataFrame]:
+    """How well denoised genes tell molecules that the method has not seen; needs no truth.
+
+    The molecules of every spot are divided at random (binomial thinning), the method and the
+    controls see the larger part, and each gene is correlated over the spots with the smaller
+    one (count splitting: Neufeld et al., Biostatistics 2024; molecular cross-validation:
+    Batson, Royer & Webber 2019).
+
+    Parameters
+    ----------
+    method
+        A method that denoises.
+    section
+        With raw counts; it is left as it is.
+    params
+        Parameters of the run; ``denoise`` is switched on.
+    share
+        Part of the molecules that is seen.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row each for the method, raw counts, the neighbour mean, and its reconstruction
+        from 20 principal components: ``prediction``, ``median``, ``mean`` (Pearson correlation
+        over genes), ``top_median`` (over the 500 genes with most molecules) and ``genes``.
+
+    Raises
+    ------
+    ParameterError
+        If the method does not denoise.
+    """
+    if "denoise" not in type(params).model_fields:
+        raise ParameterError(f"{method} does not denoise genes", "use a method that does")
+    seen, held = thin_section(section, share, seed=params.seed)
+    for name, values in models.get(method).extras(section, params).items():
+        seen.adata.obsm[name] = values
+    settings = params.model_copy(update={"denoise": True, "clustering": "kmeans"})
+    result = yield from iter_run(method, seen, params=settings, baselines=False)
+    genes = np.flatnonzero(result.fit.var["denoised"])
+    names = [str(name) for name in seen.adata.var_names[genes]]
+    totals = np.asarray(held.sum(axis=1)).ravel()
+    counts = seen.counts()
+    library = np.asarray(counts.sum(axis=1)).ravel()
+    most = np.argsort(-np.asarray(counts[:, genes].sum(axis=0)).ravel())[:500]
+    rows = []
+    predictions: dict[str, Any] = {
+        method: lambda: result.fit.layers["denoised"][:, genes],
+        "raw counts": lambda: log_normalise(sp.csr_matrix(counts[:, genes]), library),
+        "neighbour mean": lambda: neighbour_mean_prediction(seen, names),
+        "20 PCs of the neighbour mean": lambda: pca_of_neighbour_mean(seen, names),
+    }
+    for i, (name, predict) in enumerate(predictions.items()):
+        yield Progress(i, len(predictions), "scoring", message="")
+        found = held_out_score(predict(), held[:, genes], totals=totals)
+        top = float(np.nanmedian(found.correlation[most]))
+        rows.append((name, found.median, found.mean, top, found.genes))
+    return pd.DataFrame(rows, columns=["prediction", "median", "mean", "top_median", "genes"])

@@ -18,7 +18,7 @@ from .encoders.precomputed import from_file, from_obsm
 from .patches import Patches, patch_side
 from .stain import Stain
 
-__all__ = ["image_features", "zscored"]
+__all__ = ["FEW_PIXELS", "image_features", "zscored"]
 
 Float = NDArray[np.float32]
 
@@ -30,7 +30,7 @@ _BLOCK_BYTES = 8 * 1024**2
 _QUICK, _SLOW = 0.1, 0.3
 """Seconds: between them a batch is neither enlarged nor reduced, so that events keep coming."""
 _COLUMNS = 64
-_FEW_PIXELS = 12
+FEW_PIXELS = 12
 """Pixels of the image across a patch below which only colour is left."""
 _RESOLUTION = 1.5
 """Ratio of resolutions beyond which an encoder is off the scale that it was trained at."""
@@ -175,7 +175,7 @@ def _check_inside(section: Section, image: Histology, patches: Patches) -> None:
 def _remark(section: Section, patches: Patches, model: PatchEncoder) -> str:
     """Where the patches are not what the encoder is made for."""
     seen = patches.side * patches.image.scale
-    if seen < _FEW_PIXELS:
+    if seen < FEW_PIXELS:
         return (
             f"A patch has {seen:.1f} pixels across in the image {patches.image.name}, too few to "
             "see cells; the full-resolution image would tell more."

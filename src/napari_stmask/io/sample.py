@@ -151,9 +151,10 @@ def _counts(
 ) -> NDArray[np.float32]:
     """(n_spots, n_genes) negative binomial counts.
 
-    Markers rise in their layer by ``effect`` times their own and, weaker, in its neighbours. Programmes of single spots that
-    have nothing to do with layers (stress, cell cycle, blood) are about as strong, so that
-    expression alone tells layers apart poorly and neighbourhoods help.
+    Markers rise in their layer, ``effect`` times as much as they would, and weaker in its
+    neighbours. Programmes of single spots that have nothing to do with layers (stress, cell
+    cycle, blood) are about as strong, so that expression alone tells layers apart poorly and
+    neighbourhoods help.
     """
     n_spots = len(x)
     log_mean = np.tile(rng.normal(-1.3, 1.0, N_GENES), (n_spots, 1))

@@ -70,11 +70,14 @@ class Method(Protocol):
     needs: ClassVar[Needs]
     Params: ClassVar[type[DomainParams]]
 
-    def extras(self, section: Section, params: Any) -> Mapping[str, NDArray[Any]]:
+    def extras(
+        self, section: Section, params: Any, model: str | Path | None = None
+    ) -> Mapping[str, NDArray[Any]]:
         """Arrays (n_spots, ...) of the caller's table or files that a run reads, by name.
 
         A run works on a bare copy of the section; these travel with it, in ``obsm``. Asked
-        again of such a copy, it hands on what the copy carries.
+        again of such a copy, it hands on what the copy carries. Where a saved ``model`` is to
+        be applied, its settings count.
         """
 
     def estimate(self, sections: Sequence[Section], params: Any) -> Estimate:

@@ -17,6 +17,7 @@ from ...features.graph import knn_graph, normalised_adjacency
 from ...nn.device import choose_device, in_threads
 from ...nn.dual_mask import Masking
 from ..base import Estimate, Needs, only_section
+from ..dual_estimate import input_width, training_estimate
 from ..dual_inference import beside, denoised_layer
 from ..dual_state import DualMaskState
 from ..dual_training import DualMaskTraining
@@ -42,27 +43,18 @@ class SpaMask:
     needs: ClassVar[Needs] = Needs(counts=True)
     Params: ClassVar[type[SpaMaskParams]] = SpaMaskParams
 
-    def extras(self, section: Section, params: SpaMaskParams) -> dict[str, NDArray[Any]]:  # noqa: ARG002
+    def extras(
+        self,
+        section: Section,  # noqa: ARG002
+        params: SpaMaskParams,  # noqa: ARG002
+        model: str | Path | None = None,  # noqa: ARG002
+    ) -> dict[str, NDArray[Any]]:
         """Counts and positions are all that SpaMask reads."""
         return {}
 
     def estimate(self, sections: Sequence[Section], params: SpaMaskParams) -> Estimate:
         """Expected CPU seconds on one thread and bytes on top of the section."""
-        n = sum(s.n_spots for s in sections)
-        d = params.n_pcs_in if params.features == "pca" else params.n_hvg
-        h, width = params.hidden, params.latent
-        pairs = min(params.scored_pairs, n * params.neighbours * params.edge_mask_rate)
-        flops = 6 * n * (2 * (d * h + h * width) + width * (width + d)) + 12 * pairs * width**2
-        traffic = n * params.neighbours * (h + 3 * d + 2 * width)
-        # Rates of one core: products 60 GFLOP/s, sparse traffic 4 G numbers/s, fixed cost a step.
-        epoch = flops / 6e10 + traffic / 4e9 + 1.5e-3
-        seconds = 5 + n / 2000 + params.replicates * (params.epochs * epoch + n * 4e-4)
-        batch = min(n, 2 * params.tile_spots)
-        nnz = sum(s.counts().nnz for s in sections)
-        # The layer is built in blocks and then joined, so it is there about three times.
-        layer = 24 * n * params.n_hvg if params.denoise else 0
-        peak = 4 * (batch * (6 * h + 8 * width + 6 * d) + 3 * n * d) + 24 * n * params.neighbours
-        return Estimate(seconds, peak + 12 * nnz + layer)
+        return training_estimate(sections, params, [input_width(params)])
 
     def fit(self, sections: Sequence[Section], params: SpaMaskParams) -> Steps[Fit]:
         """Train on one section.

@@ -39,6 +39,17 @@ class Fused:
 def fused(
     latents: Sequence[Sequence[Float]], inputs: Sequence[Float], params: ViMSTParams
 ) -> Fused:
+    """Join what the networks say.
+
+    Parameters
+    ----------
+    latents
+        For each network one (n_spots, latent) array per modality.
+    inputs
+        (n_spots, d_q) input of each modality, for `beside`.
+    params
+        ``image_weight``, ``fusion``, ``own_weight``, ``consensus``, ``compare_views``.
+    """
     blocks = [_each(parts, inputs, params) for parts in latents]
     vote = params.consensus == "vote" and len(latents) > 1
     together = [np.concatenate(parts, axis=1) for parts in zip(*latents, strict=True)]
@@ -51,11 +62,16 @@ def fused(
     return Fused(_join(whole, params), joined, views)
 
 
-def _each(parts, inputs, params):
+def _each(parts: Sequence[Float], inputs: Sequence[Float], params: ViMSTParams) -> list[Float]:
     return [beside(z, x, params.own_weight) for z, x in zip(parts, inputs, strict=True)]
 
 
 def _join(parts: Sequence[Float], params: ViMSTParams) -> Float:
+    """Both blocks side by side, each with its share.
+
+    ``"scaled"``: shares of the variance, after both were brought to one. ``"original"``: factors
+    of the blocks' own components, whatever their variance, as in the published program.
+    """
     if len(parts) == 1:
         return parts[0]
     weight = params.image_weight

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +13,21 @@ from sklearn.decomposition import PCA
 from ...core.errors import DataError
 from ...core.progress import Steps
 from ...core.section import Section
-from ...features.image_features import image_features, zscored
+from ...features.image_features import FEW_PIXELS, image_features, zscored
+from ...features.patches import patch_side
 from .params import ViMSTParams
 
 __all__ = [
     "CARRIED",
+    "FOLDS",
     "SECTIONS",
     "TRANSFORMER",
     "ImageInput",
     "carried",
+    "coarse_image",
     "encoded",
+    "encoding_cost",
+    "has_image",
     "image_input",
     "is_wanted",
     "with_position",
@@ -32,6 +37,8 @@ CARRIED = "stmask_image_features"
 """Slot in which precomputed features travel with a bare section."""
 SECTIONS = "stmask_section"
 """Slot in which the number of each spot's own section travels with a joined one."""
+FOLDS = 5
+"""Parts of the tissue that the spot transformer is cross-fitted over."""
 TRANSFORMER = "transformer"
 """The encoder that is trained on the section itself."""
 _PRECOMPUTED = ("obsm:", "file:")
@@ -64,6 +71,46 @@ def _is_precomputed(params: ViMSTParams) -> bool:
     return params.image_encoder.startswith(_PRECOMPUTED)
 
 
+def has_image(section: Section, params: ViMSTParams) -> bool:
+    """Whether the run would have an image branch."""
+    here = section.image is not None or _is_precomputed(params)
+    return here and params.use_image != "no" and not coarse_image(section, params)
+
+
+def coarse_image(section: Section, params: ViMSTParams) -> str:
+    """Why ``use_image="auto"`` leaves the image out; empty where it does not.
+
+    Of a patch of a few pixels only its mean colour is left, which follows staining and
+    illumination more than tissue.
+    """
+    if section.image is None or _is_precomputed(params) or params.use_image != "auto":
+        return ""
+    across = patch_side(section, params.patch_size, params.patch_unit) * section.image.scale
+    if across >= FEW_PIXELS:
+        return ""
+    return (
+        f"The image has {across:.0f} pixels across a patch, too few to be used: give a finer image "
+        f"or a larger patch, or set use_image to yes."
+    )
+
+
+def encoding_cost(sections: Sequence[Section], params: ViMSTParams) -> tuple[float, float]:
+    """CPU seconds on one thread, and bytes, of turning patches into features."""
+    n = sum(s.n_spots for s in sections)
+    if _is_precomputed(params):
+        return 0.1, 0.0
+    if params.image_encoder == TRANSFORMER:
+        # 1.1 ms for a forward and a backward pass of one spot; a fold trains on all spots.
+        folds = FOLDS if params.cross_fit else 1
+        return n * 1.1e-3 * folds * params.transformer_epochs, 3 * 32 * 32 * n * 2.0
+    pixels = 224.0**2
+    for section in sections:
+        if section.image is not None:
+            side = patch_side(section, params.patch_size, params.patch_unit)
+            pixels = min(pixels, max(16.0, side * section.image.scale) ** 2)
+    return n * (2e-4 + pixels * 8e-8), 4.0 * 118 * n + 3e8
+
+
 def is_wanted(section: Section, params: ViMSTParams) -> bool:
     """Whether the image branch is part of the run.
 
@@ -72,13 +119,13 @@ def is_wanted(section: Section, params: ViMSTParams) -> bool:
     DataError
         If the image was asked for and the section has none.
     """
-    here = section.image is not None or _is_precomputed(params)
+    here = has_image(section, params)
     if params.use_image == "yes" and not here:
         raise DataError(
             f"{section.where}: the image is to be used, but the section has none",
             "read the section with image=PATH, or set use_image to auto",
         )
-    return here and params.use_image != "no"
+    return here
 
 
 def carried(section: Section, params: ViMSTParams) -> Steps[Mapping[str, NDArray[Any]]]:

@@ -19,6 +19,7 @@ from ...features.graph import knn_graph, normalised_adjacency, radius_graph
 from ...nn.device import choose_device, in_threads
 from ...nn.dual_mask import Masking
 from ..base import Estimate, Needs, only_section
+from ..dual_estimate import input_width, training_estimate
 from ..dual_inference import denoised_layer
 from ..dual_state import DualMaskState
 from ..dual_training import DualMaskTraining
@@ -29,7 +30,10 @@ from .image import (
     TRANSFORMER,
     ImageInput,
     carried,
+    coarse_image,
     encoded,
+    encoding_cost,
+    has_image,
     image_input,
     is_wanted,
     with_position,
@@ -37,7 +41,7 @@ from .image import (
 from .params import ViMSTParams
 from .transformer import add_nets, gene_r2, predict_expression, predict_with
 
-__all__ = ["ViMST", "masking_of"]
+__all__ = ["ViMST", "graph_of", "masking_of"]
 
 
 class ViMST:
@@ -46,20 +50,52 @@ class ViMST:
     name: ClassVar[str] = "vimst"
     title: ClassVar[str] = "ViMST"
     summary: ClassVar[str] = "Domains and denoised genes from expression and histology together."
-    reference: ClassVar[str] = ""
+    reference: ClassVar[str] = (
+        "ViMST: vision-transformer-based dual-modality masked graph autoencoder, as released by "
+        "its authors in 2025; it builds on STMask and TransformerST"
+    )
     doi: ClassVar[str] = ""
     tasks: ClassVar[tuple[str, ...]] = ("domains", "denoise")
     needs: ClassVar[Needs] = Needs(counts=True)
     Params: ClassVar[type[ViMSTParams]] = ViMSTParams
 
-    def extras(self, section: Section, params: ViMSTParams) -> Mapping[str, NDArray[Any]]:
+    def extras(
+        self, section: Section, params: ViMSTParams, model: str | Path | None = None
+    ) -> Mapping[str, NDArray[Any]]:
         """Precomputed patch features, and which section a spot of a joined one is of."""
+        if model is not None:
+            own = DualMaskState.load(model, self.name, self.Params, title=self.title).params
+            params = ViMSTParams(**own.model_dump())
         return drain(carried(section, params))
 
     def estimate(self, sections: Sequence[Section], params: ViMSTParams) -> Estimate:
-        return Estimate(10, 1e6)
+        """Expected CPU seconds on one thread and bytes on top of the section.
+
+        Encoding is counted as if nothing were in the cache; of the user's own networks, whose
+        cost is unknown, as that of the built-in descriptor.
+        """
+        with_image = all(has_image(s, params) for s in sections)
+        widths = [input_width(params)] + [params.n_pcs_image] * with_image
+        training = training_estimate(sections, params, widths)
+        if not with_image:
+            return training
+        seconds, peak = encoding_cost(sections, params)
+        n = sum(s.n_spots for s in sections)
+        if params.compare_views:
+            seconds += 2 * params.replicates * n * 4e-4
+        return Estimate(training.seconds + seconds, training.peak_bytes + peak)
 
     def fit(self, sections: Sequence[Section], params: ViMSTParams) -> Steps[Fit]:
+        """Train on one section.
+
+        Raises
+        ------
+        DataError
+            If the section has too few spots or genes, its matrix holds no counts, or it lacks
+            the image that was asked for.
+        ParameterError
+            If more than one section is given, or the encoder is unknown.
+        """
         section = only_section(sections, self.title)
         return (yield from in_threads(self._fit(section, params), params.threads))
 
@@ -143,7 +179,11 @@ class ViMST:
                 "n_inputs": int(prepared.x.shape[1]),
                 "n_links": int(run.graph.nnz // 2),
                 "device": str(run.device),
-                "notes": prepared.notes(section, params),
+                "notes": [
+                    *prepared.notes(section, params),
+                    *filter(None, [coarse_image(section, params)]),
+                ],
+                "with_image": image is not None,
             },
         )
         if params.denoise:
@@ -162,8 +202,7 @@ def _image_of_model(
     state: DualMaskState, section: Section, params: ViMSTParams
 ) -> Steps[ImageInput]:
     """The image branch's input for another section, projected as in the training."""
-    if not is_wanted(section, params.model_copy(update={"use_image": "yes"})):
-        raise AssertionError  # refused by is_wanted
+    is_wanted(section, params.model_copy(update={"use_image": "yes"}))  # or an error says so
     if params.image_encoder == TRANSFORMER:
         features = yield from predict_with(state, section, params)
     else:
@@ -180,7 +219,8 @@ def _image_of_model(
     return ImageInput(x, components, centre, float("nan"))
 
 
-def _graph(section: Section, params: ViMSTParams) -> sp.csr_matrix:
+def graph_of(section: Section, params: ViMSTParams) -> sp.csr_matrix:
+    """Links of the spots as the parameters say, (n_spots, n_spots) CSR."""
     if params.graph_mode == "radius":
         graph = radius_graph(section.coords, params.radius * section.lattice.pitch)
     else:
@@ -196,7 +236,7 @@ def _graph(section: Section, params: ViMSTParams) -> sp.csr_matrix:
 def _training(
     section: Section, prepared: Prepared, image: ImageInput | None, params: ViMSTParams
 ) -> DualMaskTraining:
-    graph = _graph(section, params)
+    graph = graph_of(section, params)
     return DualMaskTraining(
         [prepared.x] if image is None else [prepared.x, image.x],
         section.coords,
@@ -212,11 +252,11 @@ def _training(
 
 def masking_of(params: ViMSTParams, *, with_image: bool) -> Masking:
     """What ViMST hides in a step."""
-    both = slice(None if with_image else 1)
+    n = 2 if with_image else 1
     return Masking(
-        ("expression", "image")[both],
-        (params.node_mask_rate, params.image_mask_rate)[both],
-        (params.loss_gene, params.loss_image)[both],
+        ("expression", "image")[:n],
+        (params.node_mask_rate, params.image_mask_rate)[:n],
+        (params.loss_gene, params.loss_image)[:n],
         params.edge_mask_rate,
         params.link_weight,
         params.alpha,

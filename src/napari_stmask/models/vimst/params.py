@@ -37,7 +37,7 @@ class ViMSTParams(DualMaskParams):
         description="Share of the image in the embedding that is split into domains.",
     )
     patch_size: float = Field(
-        1.0,
+        2.0,
         ge=0.1,
         le=1000,
         title="Patch size",
@@ -67,7 +67,7 @@ class ViMSTParams(DualMaskParams):
         json_schema_extra=_ADVANCED,
     )
     n_pcs_image: int = Field(
-        20,
+        10,
         ge=2,
         le=300,
         title="Image components fed in",
@@ -174,7 +174,6 @@ class ViMSTParams(DualMaskParams):
             "n_pcs_in": 10,
             "scale_genes": False,
             "own_weight": 1.0,
-            "consensus": "joint",
             "n_pcs_out": 6,
         },
         "stereoseq": {"replicates": 1},

@@ -29,10 +29,10 @@ from ...nn.tiles import split_into_tiles
 from ...nn.train import Optimisation, train
 from ..dual_state import DualMaskState
 from ..expression_input import Prepared, normalised
+from .image import FOLDS
 from .params import ViMSTParams
 
 __all__ = [
-    "FOLDS",
     "Predicted",
     "add_nets",
     "gene_r2",
@@ -43,7 +43,6 @@ __all__ = [
     "spatial_folds",
 ]
 
-FOLDS = 5
 GROUP_SPOTS = 1024
 """Spots that attend to each other at most: compact groups of the section."""
 _BLOCK = 512
@@ -237,7 +236,7 @@ def predict_with(state: DualMaskState, section: Section, params: ViMSTParams) ->
     """(n_spots, d) mean prediction of a saved model's transformers for another section."""
     pixels = yield from section_patches(section, params)
     device = choose_device(params.device)
-    found = []
+    found: list[Float] = []
     while own := {
         name.partition(".")[2]: torch.from_numpy(value)
         for name, value in state.arrays.items()
