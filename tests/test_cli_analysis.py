@@ -238,3 +238,18 @@ def test_examples_of_the_page(tmp_path, monkeypatch, capsys) -> None:
     assert len(space["markers"]) == 60
     assert space["halves"][1].adata.obs["spamask"].notna().all()
     assert "20 components of it" in capsys.readouterr().out
+
+
+def test_denoising_scores_the_method_and_its_controls(call, tmp_path) -> None:
+    out = tmp_path / "scores.csv"
+    path = stm.write(banded(10, 12, 80, fold=3.0)[0], tmp_path / "s.h5ad")
+    code, text, errors = call("denoising", "vimst", path, "--seed", 1, "--out", out, "--json")
+    assert code == 0, errors
+    assert [row["prediction"] for row in json.loads(text)["scores"]] == [
+        "vimst",
+        "raw counts",
+        "neighbour mean",
+        "20 PCs of the neighbour mean",
+    ]
+    assert pd.read_csv(out)["median"].notna().all()
+    assert call("denoising", "nothing", path)[0] == 2

@@ -1,9 +1,10 @@
-"""The commands that look at results: ``analyse ANALYSIS``, and ``join``."""
+"""The commands that look at results: ``analyse ANALYSIS``, ``denoising`` and ``join``."""
 
 from __future__ import annotations
 
 import typer
 
+from .denoising import denoising
 from .genes import emt, markers, metagene, svgs
 from .tissue import heterogeneity, join, quality, trajectory
 
@@ -11,9 +12,10 @@ __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
-    """Add ``analyse`` and ``join`` to the command line."""
+    """Add ``analyse``, ``denoising`` and ``join`` to the command line."""
     group = typer.Typer(no_args_is_help=True, help="Ask a result for genes, order and mixture.")
     for command in (markers, svgs, metagene, trajectory, heterogeneity, emt, quality):
         group.command(command.__name__)(command)
     app.add_typer(group, name="analyse")
     app.command()(join)
+    app.command()(denoising)
