@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from ...core.errors import DataError
+from ...core.joining import section_codes
 from ...core.progress import Steps
 from ...core.section import Section
 from ...features.image_features import FEW_PIXELS, image_features, zscored
@@ -43,6 +44,7 @@ TRANSFORMER = "transformer"
 """The encoder that is trained on the section itself."""
 _PRECOMPUTED = ("obsm:", "file:")
 _WAVES = 4
+_FULL_SVD = 1024
 Float = NDArray[np.float32]
 
 
@@ -56,14 +58,11 @@ class ImageInput:
         (n_spots, d) float32.
     components, centre
         (d, n_features) and (n_features,) float32 of the PCA.
-    share
-        Variance that the components keep, in [0, 1].
     """
 
     x: Float
     components: Float
     centre: Float
-    share: float
 
 
 def _is_precomputed(params: ViMSTParams) -> bool:
@@ -100,9 +99,9 @@ def encoding_cost(sections: Sequence[Section], params: ViMSTParams) -> tuple[flo
     if _is_precomputed(params):
         return 0.1, 0.0
     if params.image_encoder == TRANSFORMER:
-        # 1.1 ms for a forward and a backward pass of one spot; a fold trains on all spots.
+        # 0.2 ms for a forward and a backward pass of one spot; a fold trains on all spots.
         folds = FOLDS if params.cross_fit else 1
-        return n * 1.1e-3 * folds * params.transformer_epochs, 3 * 32 * 32 * n * 2.0
+        return n * 2e-4 * folds * params.transformer_epochs, 3 * 32 * 32 * n * 2.0
     pixels = 224.0**2
     for section in sections:
         if section.image is not None:
@@ -134,9 +133,8 @@ def carried(section: Section, params: ViMSTParams) -> Steps[Mapping[str, NDArray
     adata = section.adata
     if SECTIONS in adata.obsm:
         out[SECTIONS] = np.asarray(adata.obsm[SECTIONS])
-    elif "section" in adata.obs:
-        codes = adata.obs["section"].astype("category").cat.codes.to_numpy()
-        out[SECTIONS] = codes[:, None].astype(np.int64)
+    elif (codes := section_codes(section)) is not None:
+        out[SECTIONS] = codes[:, None]
     if CARRIED in adata.obsm:
         out[CARRIED] = np.asarray(adata.obsm[CARRIED])
     elif _is_precomputed(params) and is_wanted(section, params):
@@ -150,7 +148,8 @@ def encoded(section: Section, params: ViMSTParams) -> Steps[Float]:
     Of a joined section, over each of its own: scanner and stain differ between them.
     """
     if CARRIED in section.adata.obsm:
-        out = np.asarray(section.adata.obsm[CARRIED], dtype=np.float32)
+        # A copy: what is carried is the caller's.
+        out = np.array(section.adata.obsm[CARRIED], dtype=np.float32)
         own = np.zeros(len(out))
         if SECTIONS in section.adata.obsm:
             own = np.asarray(section.adata.obsm[SECTIONS]).ravel()
@@ -185,13 +184,25 @@ def with_position(features: Float, section: Section, params: ViMSTParams) -> Flo
 
 
 def image_input(features: Float, section: Section, params: ViMSTParams) -> ImageInput:
-    """Principal components of the patch features, with those of the position where asked."""
+    """Principal components of the patch features, with those of the position where asked.
+
+    Raises
+    ------
+    DataError
+        If all spots have the same features.
+    """
     features = with_position(features, section, params)
+    if not np.ptp(features, axis=0).any():
+        raise DataError(
+            f"{section.where}: the image features of all spots are the same",
+            "check the image and its alignment, or set use_image to no",
+        )
     n = max(1, min(params.n_pcs_image, min(features.shape) - 1))
-    model = PCA(n, svd_solver="full").fit(features)
+    # Of thousands of features all components would take minutes, without a word.
+    solver = "full" if min(features.shape) <= _FULL_SVD else "randomized"
+    model = PCA(n, svd_solver=solver, random_state=params.seed).fit(features)
     return ImageInput(
         np.asarray(model.transform(features), dtype=np.float32),
         model.components_.astype(np.float32),
         model.mean_.astype(np.float32),
-        float(model.explained_variance_ratio_.sum()),
     )

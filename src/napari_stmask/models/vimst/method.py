@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ...core.errors import DataError
+from ...core.errors import DataError, ParameterError
 from ...core.params import DomainParams
 from ...core.progress import Progress, Steps, drain
 from ...core.result import Fit
@@ -44,6 +44,10 @@ from .transformer import add_nets, gene_r2, predict_expression, predict_with
 __all__ = ["ViMST", "graph_of", "masking_of"]
 
 
+_LITTLE = 0.02
+"""R2 out of fold, of the best twentieth of the genes, below which a note says so."""
+
+
 class ViMST:
     """Domains and denoised genes from expression and histology, by two masked autoencoders."""
 
@@ -75,6 +79,10 @@ class ViMST:
         cost is unknown, as that of the built-in descriptor.
         """
         with_image = all(has_image(s, params) for s in sections)
+        if params.graph_mode == "radius":
+            # Spots of a square lattice within the radius; a hexagonal one has 15 % more.
+            around = max(1, round(np.pi * params.radius**2))
+            params = params.model_copy(update={"neighbours": around})
         widths = [input_width(params)] + [params.n_pcs_image] * with_image
         training = training_estimate(sections, params, widths)
         if not with_image:
@@ -94,7 +102,7 @@ class ViMST:
             If the section has too few spots or genes, its matrix holds no counts, or it lacks
             the image that was asked for.
         ParameterError
-            If more than one section is given, or the encoder is unknown.
+            If more than one section is given, or no spots are linked.
         """
         section = only_section(sections, self.title)
         return (yield from in_threads(self._fit(section, params), params.threads))
@@ -119,7 +127,13 @@ class ViMST:
             found = gene_r2(section, prepared, predicted.values, params)
             fit.var["image_r2"] = found
             fit.details["image_r2_median"] = float(np.nanmedian(found))
-            fit.state = add_nets(fit.state, predicted.nets)
+            best = float(np.nanquantile(found, 0.95))
+            if best < _LITTLE:
+                fit.details["notes"].append(
+                    f"The patches tell next to nothing about expression (R2 of the best genes "
+                    f"{best:.2f}): another encoder may serve better."
+                )
+            fit.state = add_nets(fit.state, predicted, section.coords)
         return fit
 
     def apply(
@@ -181,7 +195,7 @@ class ViMST:
                 "device": str(run.device),
                 "notes": [
                     *prepared.notes(section, params),
-                    *filter(None, [coarse_image(section, params)]),
+                    *filter(None, [coarse_image(section, params) if image is None else ""]),
                 ],
                 "with_image": image is not None,
             },
@@ -216,13 +230,25 @@ def _image_of_model(
             f"use the model's encoder, {params.image_encoder}",
         )
     x = np.asarray((features - centre) @ components.T, dtype=np.float32)
-    return ImageInput(x, components, centre, float("nan"))
+    return ImageInput(x, components, centre)
 
 
 def graph_of(section: Section, params: ViMSTParams) -> sp.csr_matrix:
-    """Links of the spots as the parameters say, (n_spots, n_spots) CSR."""
+    """Links of the spots as the parameters say, (n_spots, n_spots) CSR.
+
+    Raises
+    ------
+    ParameterError
+        If no two spots lie within the radius.
+    """
     if params.graph_mode == "radius":
         graph = radius_graph(section.coords, params.radius * section.lattice.pitch)
+        if not graph.nnz:
+            raise ParameterError(
+                f"no two spots of {section.where} lie within {params.radius:g} distances between "
+                "spots",
+                "give a larger radius",
+            )
     else:
         graph = knn_graph(section.coords, possible_neighbours(section, params))
     if not params.link_sections and SECTIONS in section.adata.obsm:

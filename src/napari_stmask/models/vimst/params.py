@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
+from ...core.errors import ParameterError
+from ...features.encoders import split_spec
 from ..dual_params import DualMaskParams
 
 __all__ = ["ViMSTParams"]
@@ -165,6 +168,19 @@ class ViMSTParams(DualMaskParams):
         json_schema_extra=_ADVANCED,
     )
 
+    @field_validator("image_encoder")
+    @classmethod
+    def _is_an_encoder(cls, value: str) -> str:
+        """Refused here, because a section without an image would never look at it."""
+        if value != "transformer":
+            try:
+                split_spec(value)
+            except ParameterError as error:
+                raise PydanticCustomError(
+                    "encoder", "{problem}", {"problem": error.problem, "remedy": error.remedy}
+                ) from None
+        return value
+
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "visium": {},
         "st": {
@@ -175,6 +191,7 @@ class ViMSTParams(DualMaskParams):
             "scale_genes": False,
             "own_weight": 1.0,
             "n_pcs_out": 6,
+            "transformer_epochs": 150,
         },
         "stereoseq": {"replicates": 1},
         "imaging": {},

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,12 +17,13 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...core.errors import DataError
 from ...core.progress import Progress, Steps
 from ...core.section import Section
 from ...features.expression import scaled
+from ...features.image_features import check_inside
 from ...features.patches import Patches, patch_side
 from ...nn.device import choose_device
 from ...nn.spot_transformer import PATCH_PIXELS, SpotTransformer
@@ -43,7 +45,7 @@ __all__ = [
     "spatial_folds",
 ]
 
-GROUP_SPOTS = 1024
+GROUP_SPOTS = 256
 """Spots that attend to each other at most: compact groups of the section."""
 _BLOCK = 512
 Float = NDArray[np.float32]
@@ -61,16 +63,34 @@ class Predicted:
     r2
         (d,) share of the variance that is explained, at most 1; below 0 is worse than the mean.
     nets
-        One per fold, or a single one.
+        One per fold, or a single one; they answer in the units of the target.
+    folds
+        (n_spots,) number of the network whose answer counts for each spot.
     """
 
     values: Float
     r2: NDArray[np.float64]
     nets: tuple[SpotTransformer, ...]
+    folds: NDArray[np.intp]
 
 
-def section_patches(section: Section, params: ViMSTParams) -> Steps[Pixels]:
-    """(n_spots, 32, 32, 3) uint8 patches of all spots, 3 KB each."""
+def section_patches(
+    section: Section, params: ViMSTParams
+) -> Steps[tuple[Pixels, NDArray[np.bool_]]]:
+    """Patches of all spots, 3 KB each, and which spots the image does not show.
+
+    Returns
+    -------
+    pixels
+        (n_spots, 32, 32, 3) uint8.
+    outside
+        (n_spots,) True for spots whose centre lies outside the image.
+
+    Raises
+    ------
+    DataError
+        If there is no image, or most spots lie outside it.
+    """
     if section.image is None:
         raise DataError(
             f"{section.where}: the spot transformer needs a histology image",
@@ -80,13 +100,14 @@ def section_patches(section: Section, params: ViMSTParams) -> Steps[Pixels]:
     patches = Patches(
         section.image, section.coords, side=side, pixels=PATCH_PIXELS, stain=params.stain
     )
+    check_inside(section, patches)
     out = np.empty((len(patches), PATCH_PIXELS, PATCH_PIXELS, 3), dtype=np.uint8)
     done = 0
     for index, block in patches.blocks(_BLOCK):
         out[index] = block
         done += len(index)
         yield Progress(done, len(patches), "reading patches")
-    return out
+    return out, patches.outside
 
 
 def spatial_folds(coords: NDArray[np.float64], n: int, seed: int) -> NDArray[np.intp]:
@@ -115,26 +136,56 @@ def predict_expression(
     Raises
     ------
     DataError
-        If there is no image.
+        If there is no image, most spots lie outside it, or the tissue has no parts to
+        cross-fit over.
     """
-    pixels = yield from section_patches(section, params)
+    pixels, outside = yield from section_patches(section, params)
     centre = target.mean(axis=0)
     # One scale for all: the leading components stay the important ones.
     scale = max(float(np.sqrt(((target - centre) ** 2).mean())), 1e-12)
     y = (target - centre) / scale
     groups = _groups(section.coords)
-    folds = spatial_folds(section.coords, FOLDS, params.seed)
-    n_folds = int(folds.max()) + 1 if params.cross_fit else 1
-    values, nets = np.zeros_like(y), []
+    folds = np.zeros(len(y), dtype=np.intp)
+    if params.cross_fit:
+        folds = spatial_folds(section.coords, FOLDS, params.seed)
+    n_folds = int(folds.max()) + 1
+    nets, predictions = [], []
     for fold in range(n_folds):
-        own = folds == fold if params.cross_fit else np.ones(len(y), dtype=bool)
-        seen = ~own if params.cross_fit else own
+        seen = ((folds != fold) | (not params.cross_fit)) & ~outside
+        if not seen.any():
+            raise DataError(
+                f"{section.where}: its tissue cannot be divided into parts to cross-fit over",
+                "check the positions and the image, or choose another image encoder",
+            )
         net = yield from _fitted(pixels, y, groups, seen, params, device, (fold, n_folds))
-        values[own] = predict(net, pixels, section.coords, device)[own]
-        nets.append(net.cpu())
-    total = ((y - y.mean(axis=0)) ** 2).sum(axis=0)
-    r2 = 1 - ((y - values) ** 2).sum(axis=0) / np.maximum(total, 1e-12)
-    return Predicted(np.asarray(values * scale + centre, np.float32), r2, tuple(nets))
+        nets.append(_in_units(net, scale, centre))
+        predictions.append(predict(net, pixels, section.coords, device))
+        net.cpu()
+    values = _chosen(predictions, folds, outside)
+    rest = ((target - values) ** 2).sum(axis=0, dtype=np.float64)
+    total = ((target - centre) ** 2).sum(axis=0, dtype=np.float64)
+    return Predicted(values, 1 - rest / np.maximum(total, 1e-12), tuple(nets), folds)
+
+
+@torch.no_grad()
+def _in_units(net: SpotTransformer, scale: float, centre: Float) -> SpotTransformer:
+    """``net`` with the scaling of its target undone in its last layer."""
+    last = cast("nn.Linear", net.head[-1])
+    last.weight *= scale
+    last.bias *= scale
+    last.bias += torch.from_numpy(centre).to(last.bias)
+    return net
+
+
+def _chosen(
+    predictions: Sequence[Float], folds: NDArray[np.intp], outside: NDArray[np.bool_]
+) -> Float:
+    """Of each spot the prediction of its fold; outside of the image the mean of the others."""
+    values = predictions[0].copy()
+    for fold, predicted in enumerate(predictions):
+        values[folds == fold] = predicted[folds == fold]
+    values[outside] = values[~outside].mean(axis=0)
+    return values
 
 
 def _groups(coords: NDArray[np.float64]) -> list[NDArray[np.int64]]:
@@ -222,19 +273,29 @@ def gene_r2(
     return out
 
 
-def add_nets(state: DualMaskState, nets: Sequence[SpotTransformer]) -> DualMaskState:
-    """The state with the transformers among its arrays."""
+def add_nets(
+    state: DualMaskState, predicted: Predicted, coords: NDArray[np.float64]
+) -> DualMaskState:
+    """The state with the transformers among its arrays, and who must not answer for which spot."""
     arrays = {
         f"transformer{i}.{name}": value.detach().cpu().numpy()
-        for i, net in enumerate(nets)
+        for i, net in enumerate(predicted.nets)
         for name, value in net.state_dict().items()
     }
-    return replace(state, arrays={**state.arrays, **arrays})
+    own = {
+        "folds": predicted.folds.astype(np.float32),
+        "folds_coords": coords.astype(np.float32),
+    }
+    return replace(state, arrays={**state.arrays, **arrays, **own})
 
 
 def predict_with(state: DualMaskState, section: Section, params: ViMSTParams) -> Steps[Float]:
-    """(n_spots, d) mean prediction of a saved model's transformers for another section."""
-    pixels = yield from section_patches(section, params)
+    """(n_spots, d) prediction of a saved model's transformers.
+
+    For another section the mean of all; for the one of the training, known by its positions,
+    each part is predicted by the network that never saw it, as in the training.
+    """
+    pixels, outside = yield from section_patches(section, params)
     device = choose_device(params.device)
     found: list[Float] = []
     while own := {
@@ -246,7 +307,10 @@ def predict_with(state: DualMaskState, section: Section, params: ViMSTParams) ->
         net.load_state_dict(own)
         found.append(predict(net, pixels, section.coords, device))
         yield Progress(len(found), FOLDS, "spot transformer")
+    if np.array_equal(state.arrays["folds_coords"], section.coords.astype(np.float32)):
+        return _chosen(found, state.arrays["folds"].astype(np.intp), outside)
     mean: Float = np.mean(found, axis=0, dtype=np.float32)
+    mean[outside] = mean[~outside].mean(axis=0)
     return mean
 
 
@@ -254,7 +318,7 @@ def predict_with(state: DualMaskState, section: Section, params: ViMSTParams) ->
 def predict(
     net: SpotTransformer, pixels: Pixels, coords: NDArray[np.float64], device: torch.device
 ) -> Float:
-    """(n_spots, d) float32 prediction in units of the training target."""
+    """(n_spots, d) float32 prediction, in the units of the network."""
     net = net.to(device).eval()
     out = None
     for group in _groups(coords):
