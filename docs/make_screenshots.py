@@ -3,6 +3,7 @@
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py [PATH]
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --platforms DATA
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --vimst PATH
+    xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --analyse DATA
 
 Without PATH the generated example is shown. DATA is a folder with the real sections that the tests
 use; files of several platforms are opened from it.
@@ -179,6 +180,64 @@ def vimst(path: str) -> None:
     viewer.close()
 
 
+def run_method(viewer, session, n_domains: int):
+    """SpaMask on the section that is open, as the dock recommends it; the dock *Analyse*."""
+    from napari_stmask.gui.commands import open_dock
+
+    find = open_dock(viewer, "Find domains")
+    find.form.set_values({"n_domains": n_domains})
+    find.start()
+    settle(600, lambda: session.runner.current is None)
+    if find.card.job.failure is not None:
+        raise SystemExit(find.card.job.failure.details)
+    return open_dock(viewer, "Analyse")
+
+
+def ask(dock, title: str):
+    """Run an analysis of the dock and wait for its answer."""
+    panel = dock.choose(title)
+    dock.start()
+    settle(300, lambda: not dock.busy)
+    if not dock.strip.isHidden():
+        raise SystemExit(dock.strip.text.text())
+    return panel
+
+
+def analyse(data: Path) -> None:
+    """Markers and pseudotime of the cortex, from its white matter; EMT of a tumour."""
+    import numpy as np
+
+    viewer, session, tissue = new_viewer()
+    open_with(tissue, data / "dlpfc_visium" / "151673.h5ad")
+    viewer.reset_view()
+    dock = run_method(viewer, session, 7)
+    section, state = session.selected.section, session.selected_domains.state
+    myelin = section.counts()[:, section.adata.var_names.get_loc("MBP")].toarray().ravel()
+    white = max(range(len(state.names)), key=lambda code: myelin[state.codes == code].mean())
+    markers = ask(dock, "Marker genes")
+    markers.domain.setCurrentIndex(markers.domain.findData(state.names[white]))
+    markers.genes.setCurrentIndex(markers.genes.model().index(0, 1))
+    markers.genes.chosen.emit(markers.genes.current())
+    settle(30, lambda: dock.state.text().startswith("Shown"))
+    shoot(viewer, "analyse_markers.png")
+
+    path = dock.choose("Trajectory")
+    x, y = section.coords[state.codes == white].mean(axis=0)
+    path.pick.click()
+    unit = section.um_per_px or 1.0
+    click_canvas(viewer, np.array([y, x]) * unit)
+    ask(dock, "Trajectory")
+    shoot(viewer, "analyse_trajectory.png")
+    viewer.close()
+
+    viewer, session, tissue = new_viewer()
+    open_with(tissue, data / "her2st_labelled" / "A1.h5ad")
+    viewer.reset_view()
+    ask(run_method(viewer, session, 6), "EMT and other signatures")
+    shoot(viewer, "analyse_emt.png")
+    viewer.close()
+
+
 def click_canvas(viewer, world) -> None:
     """A click of the left button at a position (row, column) in the world."""
     import numpy as np
@@ -234,5 +293,7 @@ if __name__ == "__main__":
             platforms(Path(sys.argv[2]))
         elif sys.argv[1:2] == ["--vimst"]:
             vimst(sys.argv[2])
+        elif sys.argv[1:2] == ["--analyse"]:
+            analyse(Path(sys.argv[2]))
         else:
             main(sys.argv[1] if len(sys.argv) > 1 else None)
