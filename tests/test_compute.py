@@ -8,7 +8,9 @@ from tests.helpers import banded
 
 from napari_stmask.compute import submit
 from napari_stmask.core.errors import DataError, ParameterError, ResourceError
+from napari_stmask.core.joining import join_sections
 from napari_stmask.core.progress import drain
+from napari_stmask.core.section import Section
 
 distributed = pytest.importorskip("distributed", reason="the extra [distributed] is not installed")
 SMALL = {"epochs": 4, "replicates": 1, "threads": 1, "n_domains": 4, "baselines": False}
@@ -38,6 +40,37 @@ def test_same_answer_as_here(scheduler: str) -> None:
     np.testing.assert_array_equal(result.domains.codes, expected.domains.codes)
     assert there.adata.obs["spamask"].equals(here.adata.obs["spamask"])
     assert any(e.phase == "preparing" for e in events)
+
+
+@pytest.mark.slow
+def test_features_and_sections_travel_and_labels_do_not(scheduler: str) -> None:
+    """Precomputed features, which section a spot is of, and none of the columns of obs."""
+    made = []
+    for _ in range(2):
+        whole, band = banded(10, 12, 80)
+        rng = np.random.default_rng(0)
+        whole.adata.obsm["patches"] = rng.normal(size=(120, 6)).astype(np.float32)
+        whole.adata.obs["ground_truth"] = band.astype(str)
+        left = np.arange(120) % 12 < 6
+        made.append(
+            join_sections(
+                [
+                    Section(whole.adata[rows].copy(), name=name, platform="visium")
+                    for name, rows in (("a", left), ("b", ~left))
+                ]
+            )
+        )
+    here, there = made
+    values = SMALL | {"image_encoder": "obsm:patches", "link_sections": False}
+    expected = drain(submit("vimst", here, **values))
+    result = drain(submit("vimst", there, on=scheduler, **values))
+    assert set(result.views) == {"gene", "image"}
+    np.testing.assert_allclose(result.embedding, expected.embedding, atol=1e-5)
+    own = np.arange(120) < 60
+    i, j = result.fit.graph.nonzero()
+    assert (own[i] == own[j]).all()
+    assert there.adata.obs["vimst_image"].equals(here.adata.obs["vimst_image"])
+    assert "stmask_image_features" not in there.adata.obsm
 
 
 @pytest.mark.slow

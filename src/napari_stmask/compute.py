@@ -1,7 +1,9 @@
 """Where a run computes: in this process, or on a Dask scheduler elsewhere.
 
 Both ways give the same stream of `Progress` and the same `Result`, and closing the stream
-cancels both. Only counts, positions and parameters travel; the answers are written here.
+cancels both. What travels is counts, positions, parameters, and what the method reads besides them:
+the image, finished features, the sections of a joined one. Labels stay here, and so are the
+answers written here.
 """
 
 from __future__ import annotations

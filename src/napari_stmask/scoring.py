@@ -96,7 +96,7 @@ def denoising_steps(
 
     The molecules of every spot are divided at random (binomial thinning), the method and the
     controls see the larger part, and each gene is correlated over the spots with the smaller
-    one (count splitting: Neufeld et al., Biostatistics 2024; molecular cross-validation:
+    one (count splitting: Neufeld et al., Biostatistics 2022; molecular cross-validation:
     Batson, Royer & Webber 2019).
 
     Parameters

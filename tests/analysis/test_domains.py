@@ -111,6 +111,21 @@ def test_smoothing_removes_one_odd_spot() -> None:
     np.testing.assert_array_equal(smooth_labels(labels, graph), labels)
 
 
+def test_smoothing_is_the_vote_spelled_out() -> None:
+    """Against a loop over 300 spots, one round at a time."""
+    rng = np.random.default_rng(0)
+    graph = knn_graph(rng.random((300, 2)), 6)
+    labels = rng.integers(3, size=300)
+    expected = labels.copy()
+    for spot in range(300):
+        around = labels[graph[spot].indices]
+        votes = np.bincount(around, minlength=3)
+        if 2 * votes.max() > len(around):
+            expected[spot] = votes.argmax()
+    assert (expected != labels).sum() > 0
+    np.testing.assert_array_equal(smooth_labels(labels, graph, max_rounds=1), expected)
+
+
 def test_smoothing_never_removes_a_domain() -> None:
     y, x = np.mgrid[:6, :6].reshape(2, -1).astype(float)
     labels = np.zeros(36, int)

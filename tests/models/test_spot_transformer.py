@@ -14,6 +14,7 @@ from napari_stmask.models.vimst.params import ViMSTParams
 from napari_stmask.models.vimst.transformer import (
     FOLDS,
     GROUP_SPOTS,
+    predict,
     predict_expression,
     section_patches,
     spatial_folds,
@@ -32,7 +33,10 @@ def coloured(side: int = 18, seed: int = 0) -> tuple[Section, np.ndarray]:
     red = rng.random(side * side) < 0.5
     image = rng.integers(60, 120, (side * pitch, side * pitch, 3))
     for row, column, warm in zip(y, x, red, strict=True):
-        square = (slice(row * pitch, (row + 1) * pitch), slice(column * pitch, (column + 1) * pitch))
+        square = (
+            slice(row * pitch, (row + 1) * pitch),
+            slice(column * pitch, (column + 1) * pitch),
+        )
         image[(*square, 0 if warm else 2)] += 90
     counts = rng.poisson(3, (side * side, 30)).astype(np.float32)
     adata = AnnData(counts)
@@ -128,7 +132,8 @@ def test_folds_are_compact_and_hold_every_spot() -> None:
 
 def test_patches_belong_to_their_spots() -> None:
     section, red = coloured(8)
-    pixels = drain(section_patches(section, params(patch_size=1.0)))
+    pixels, outside = drain(section_patches(section, params(patch_size=1.0)))
+    assert not outside.any()
     assert pixels.shape == (64, PATCH_PIXELS, PATCH_PIXELS, 3)
     mean = pixels.mean(axis=(1, 2))
     np.testing.assert_array_equal(mean[:, 0] > mean[:, 2], red)
@@ -154,8 +159,53 @@ def test_run_with_the_transformer_saves_and_applies(tmp_path) -> None:
     assert "image_r2_median" in result.record["details"]
     get("vimst").save_model(result.fit, tmp_path / "m.safetensors")
     again = run("vimst", section, model=tmp_path / "m.safetensors", key_added="again")
-    assert again.embedding.shape == result.embedding.shape
-    assert np.isfinite(again.embedding).all()
+    np.testing.assert_allclose(again.embedding, result.embedding, atol=1e-4)
+    # On other tissue no network is barred, so all of them answer.
+    other, _ = coloured(10, seed=1)
+    other.adata.obsm["spatial"] = other.adata.obsm["spatial"] + 0.5
+    elsewhere = run("vimst", other, model=tmp_path / "m.safetensors")
+    assert elsewhere.embedding.shape == result.embedding.shape
+
+
+def test_networks_answer_in_the_units_of_the_target() -> None:
+    """A saved network must give what the training gave, of a target of any scale and centre."""
+    section, red = coloured()
+    target = (50 + 20 * red[:, None] * np.ones(2)).astype(np.float32)
+    found = drain(predict_expression(section, target, params(), CPU))
+    pixels, _ = drain(section_patches(section, params()))
+    for fold, net in enumerate(found.nets):
+        own = found.folds == fold
+        again = predict(net, pixels, section.coords, CPU)[own]
+        np.testing.assert_allclose(again, found.values[own], rtol=1e-4)
+    assert found.r2.min() > 0.5  # so they do reach the spread of the target
+
+
+def test_no_network_saw_the_expression_of_its_own_part() -> None:
+    """Whatever the target of a part is, its own prediction stays the same."""
+    section, _ = coloured(8)
+    target = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
+    found = drain(predict_expression(section, target, params(transformer_epochs=2), CPU))
+    own = np.flatnonzero(found.folds == 2)
+    other = target.copy()
+    # The same values in another order: mean and scale, which all parts share, stay.
+    other[own] = target[own[::-1]]
+    again = drain(predict_expression(section, other, params(transformer_epochs=2), CPU))
+    np.testing.assert_allclose(again.values[own], found.values[own], atol=1e-5)
+    rest = found.folds != 2
+    assert not np.allclose(again.values[rest], found.values[rest], atol=1e-5)
+
+
+def test_spots_outside_the_image() -> None:
+    section, red = coloured(8)
+    target = np.column_stack([red, ~red]).astype(np.float32)
+    section.adata.obsm["spatial"][:4] += 5000.0
+    found = drain(predict_expression(section, target, params(transformer_epochs=2), CPU))
+    np.testing.assert_allclose(
+        found.values[:4], np.tile(found.values[4:].mean(axis=0), (4, 1)), rtol=1e-5
+    )
+    section.adata.obsm["spatial"][:] += 5000.0
+    with pytest.raises(DataError, match="64 of 64 spots lie outside"):
+        drain(predict_expression(section, target, params(), CPU))
 
 
 def test_no_image_no_transformer() -> None:

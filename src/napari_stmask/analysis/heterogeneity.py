@@ -221,13 +221,16 @@ def _shuffled(
     rng = np.random.default_rng(seed)
     known = codes >= 0
     now = codes.copy()
-    drawn = np.empty((times, k, k))
+    # Running mean and squares (Welford): the tables of all shuffles are never held together.
+    mean, squares = np.zeros((k, k)), np.zeros((k, k))
     for t in range(times):
         now[known] = rng.permutation(codes[known])
-        drawn[t] = _pair_counts(now, i, j, k)
+        step = _pair_counts(now, i, j, k) - mean
+        mean += step / (t + 1)
+        squares += step**2 * (t / (t + 1))
         yield Progress(t + 1, times, "shuffling domains")
-    spread = drawn.std(axis=0, ddof=1)
-    distance = count - drawn.mean(axis=0)
+    spread = np.sqrt(squares / (times - 1))
+    distance = count - mean
     return np.asarray(
         np.divide(distance, spread, out=np.full_like(distance, np.nan), where=spread > 0)
     )

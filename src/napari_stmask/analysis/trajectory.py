@@ -18,7 +18,7 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import eigsh
+from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
 from ..core.errors import DataError, ParameterError
 from ..core.progress import Progress, Steps, drain
@@ -303,6 +303,11 @@ def diffusion_map(
         (m,) eigenvalues below 1, largest first.
     vectors
         (n, m) eigenvectors of unit length; the entry of largest magnitude is positive.
+
+    Raises
+    ------
+    DataError
+        If the solver does not converge.
     """
     w = sp.csr_matrix(weights, dtype=np.float64)
     n = w.shape[0]
@@ -315,7 +320,13 @@ def diffusion_map(
     z = sp.diags(1 / np.sqrt(degree))
     begin = np.random.default_rng(seed).random(n)
     width = min(n, max(4 * (m + 1), 40))
-    value, vector = eigsh((z @ kernel @ z).tocsr(), k=m + 1, which="LA", v0=begin, ncv=width)
+    try:
+        value, vector = eigsh((z @ kernel @ z).tocsr(), k=m + 1, which="LA", v0=begin, ncv=width)
+    except ArpackNoConvergence:
+        raise DataError(
+            "the diffusion components of the embedding cannot be computed",
+            "link more neighbours (n_neighbors)",
+        ) from None
     # Ascending; the last is the stationary one, known to be the root of the degrees.
     value, vector = value[:-1][::-1], vector[:, :-1][:, ::-1]
     return value, vector * np.sign(vector[np.abs(vector).argmax(axis=0), np.arange(m)])

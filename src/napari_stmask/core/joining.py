@@ -22,9 +22,11 @@ from .provenance import read_record, records
 from .result import key_problem
 from .section import Section
 
-__all__ = ["Placement", "join_sections", "split_joined"]
+__all__ = ["Placement", "join_sections", "section_codes", "split_joined"]
 
 Placement = Literal["as_is", "row"]
+_MARK = "stmask_joined"
+"""Entry of ``uns`` with the names of the sections that a joined one is made of."""
 _GAP_PITCHES = 10
 """Default gap of a row; too wide for any spot's nearest neighbours to lie across it."""
 
@@ -66,9 +68,9 @@ def join_sections(
     Returns
     -------
     Section
-        ``obs["section"]``: categorical, in the order given. Names of spots begin with that of
-        their section if any name occurs in two sections. ``X``: counts. ``obsm``: tables that
-        all sections have with equal width. ``obs``: columns that all have. What runs wrote is
+        ``obs["section"]``: categorical, in the order given (``uns["stmask_joined"]``). Names of
+        spots begin with that of their section if any name occurs in two. ``X``: counts. ``obsm``:
+        tables of equal width that all have. ``obs``: columns that all have. What runs wrote is
         left out. ``platform`` is the common one or ``"unknown"``, ``um_per_px`` 1 where scales
         are known.
 
@@ -104,6 +106,7 @@ def join_sections(
         var=pd.DataFrame(index=common),
     )
     adata.obsm["spatial"] = np.concatenate(places)
+    adata.uns[_MARK] = np.array(labels)
     for key, parts in _common_obsm(sections).items():
         adata.obsm[key] = np.concatenate(parts)
     diameter, more = _diameter(sections, scales)
@@ -123,6 +126,17 @@ def join_sections(
             for note in s.notes
         ],
     )
+
+
+def section_codes(section: Section) -> NDArray[np.int64] | None:
+    """(n_spots,) int64 number of each spot's own section; None unless `join_sections` made it."""
+    adata = section.adata
+    # A column of that name that came from elsewhere may be an annotation, which no run may see.
+    if _MARK not in adata.uns or "section" not in adata.obs:
+        return None
+    labels = [str(name) for name in np.ravel(adata.uns[_MARK])]
+    codes = pd.Index(labels).get_indexer(adata.obs["section"].astype(str))
+    return None if (codes < 0).any() else codes.astype(np.int64)
 
 
 def _labels(sections: Sequence[Section]) -> list[str]:

@@ -84,9 +84,9 @@ class Params(BaseModel):
                     f"there is no parameter '{name}'", f"use one of: {known}"
                 ) from None
             text = first["msg"][0].lower() + first["msg"][1:]
-            raise ParameterError(
-                f"{name} = {first['input']!r}: {text}", _allowed(cls, name)
-            ) from None
+            # A model's own check says what to do itself.
+            remedy = first.get("ctx", {}).get("remedy") or _allowed(cls, name)
+            raise ParameterError(f"{name} = {first['input']!r}: {text}", remedy) from None
 
 
 class DomainParams(Params):

@@ -18,7 +18,7 @@ from .encoders.precomputed import from_file, from_obsm
 from .patches import Patches, patch_side
 from .stain import Stain
 
-__all__ = ["FEW_PIXELS", "image_features", "zscored"]
+__all__ = ["FEW_PIXELS", "check_inside", "image_features", "zscored"]
 
 Float = NDArray[np.float32]
 
@@ -93,7 +93,7 @@ def image_features(
     model = get_encoder(encoder, device=device, consent=consent)
     side = patch_side(section, patch_size, unit)
     patches = Patches(image, section.coords, side=side, pixels=model.input_px, stain=stain)
-    _check_inside(section, image, patches)
+    check_inside(section, patches)
     yield Progress(0, len(patches), PHASE, message=_remark(section, patches, model))
     key = ""
     if cache:
@@ -162,12 +162,19 @@ def _checked_image(section: Section) -> Histology:
     return section.image
 
 
-def _check_inside(section: Section, image: Histology, patches: Patches) -> None:
+def check_inside(section: Section, patches: Patches) -> None:
+    """Refuse an image that most spots lie outside of.
+
+    Raises
+    ------
+    DataError
+        If more than half of the spots do.
+    """
     lost = int(patches.outside.sum())
     if 2 * lost > len(patches):
         raise DataError(
             f"{section.where}: {lost} of {len(patches)} spots lie outside the histology image "
-            f"{image.name}",
+            f"{patches.image.name}",
             "check its scale factor or alignment",
         )
 

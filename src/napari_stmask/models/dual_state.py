@@ -159,7 +159,9 @@ class DualMaskState:
             nets = tuple(_net_from(tensors, f"net{i}.", settings) for i in range(int(meta["nets"])))
             arrays = {k: v.numpy() for k, v in tensors.items() if not k.startswith("net")}
             scale, ceiling = arrays["scale"], arrays["ceiling"]
-        except (SafetensorError, ValueError, KeyError, RuntimeError, OSError) as error:
+            if not nets or scale.shape != (len(genes),) or ceiling.shape != scale.shape:
+                raise ValueError("shapes")
+        except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
             raise FileFormatError(
                 f"{path} is not a {title} model saved by this version",
                 "give a .safetensors file written by save_model",

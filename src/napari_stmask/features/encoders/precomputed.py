@@ -111,7 +111,8 @@ def _checked(table: Any, section: Section, what: str) -> NDArray[np.float32]:
             f"{what} has {table.shape[0]} rows, the section has {section.n_spots} spots",
             "give one row for each spot, in their order",
         )
-    found = densify(table, what=what)
+    # A copy: neither the caller's own table nor a file that stays open.
+    found = np.array(densify(table, what=what))
     bad = int((~np.isfinite(found)).any(axis=1).sum())
     if bad:
         raise DataError(

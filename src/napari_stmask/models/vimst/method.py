@@ -115,10 +115,13 @@ class ViMST:
             if params.image_encoder == TRANSFORMER:
                 device = choose_device(params.device)
                 predicted = yield from predict_expression(section, prepared.x, params, device)
-                features = predicted.values
+                weights = predicted.weights(params.cross_fit)
+                features = weights * predicted.values
             else:
                 features = yield from encoded(section, params)
-            image = image_input(features, section, params)
+            # Only a prediction may be empty; features that are, are an error that is said.
+            if params.image_encoder != TRANSFORMER or features.any():
+                image = image_input(features, section, params)
         run = _training(section, prepared, image, params)
         for i in range(params.replicates):
             yield from run.replicate(i)
@@ -129,11 +132,12 @@ class ViMST:
             fit.details["image_r2_median"] = float(np.nanmedian(found))
             best = float(np.nanquantile(found, 0.95))
             if best < _LITTLE:
+                so = "expression was taken alone" if image is None else "another may serve better"
                 fit.details["notes"].append(
-                    f"The patches tell next to nothing about expression (R2 of the best genes "
-                    f"{best:.2f}): another encoder may serve better."
+                    f"The transformer tells next to nothing of expression from the patches (R2 of "
+                    f"the best genes {best:.2f}): {so}."
                 )
-            fit.state = add_nets(fit.state, predicted, section.coords)
+            fit.state = add_nets(fit.state, predicted, weights, section.coords)
         return fit
 
     def apply(

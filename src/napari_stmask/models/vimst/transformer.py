@@ -73,6 +73,16 @@ class Predicted:
     nets: tuple[SpotTransformer, ...]
     folds: NDArray[np.intp]
 
+    def weights(self, cross_fit: bool) -> Float:
+        """(d,) float32 by which components enter: what was predicted out of fold, at least 0.
+
+        What cannot be predicted is noise in the image branch. Without cross-fitting the score
+        says nothing, and all components count 1.
+        """
+        if not cross_fit:
+            return np.ones(len(self.r2), dtype=np.float32)
+        return np.maximum(self.r2, 0).astype(np.float32)
+
 
 def section_patches(
     section: Section, params: ViMSTParams
@@ -171,9 +181,8 @@ def predict_expression(
 def _in_units(net: SpotTransformer, scale: float, centre: Float) -> SpotTransformer:
     """``net`` with the scaling of its target undone in its last layer."""
     last = cast("nn.Linear", net.head[-1])
-    last.weight *= scale
-    last.bias *= scale
-    last.bias += torch.from_numpy(centre).to(last.bias)
+    last.weight.mul_(scale)
+    last.bias.mul_(scale).add_(torch.from_numpy(centre).to(last.bias))
     return net
 
 
@@ -274,7 +283,7 @@ def gene_r2(
 
 
 def add_nets(
-    state: DualMaskState, predicted: Predicted, coords: NDArray[np.float64]
+    state: DualMaskState, predicted: Predicted, weights: Float, coords: NDArray[np.float64]
 ) -> DualMaskState:
     """The state with the transformers among its arrays, and who must not answer for which spot."""
     arrays = {
@@ -285,12 +294,13 @@ def add_nets(
     own = {
         "folds": predicted.folds.astype(np.float32),
         "folds_coords": coords.astype(np.float32),
+        "weights": weights,
     }
     return replace(state, arrays={**state.arrays, **arrays, **own})
 
 
 def predict_with(state: DualMaskState, section: Section, params: ViMSTParams) -> Steps[Float]:
-    """(n_spots, d) prediction of a saved model's transformers.
+    """(n_spots, d) prediction of a saved model's transformers, with its weights.
 
     For another section the mean of all; for the one of the training, known by its positions,
     each part is predicted by the network that never saw it, as in the training.
@@ -308,10 +318,12 @@ def predict_with(state: DualMaskState, section: Section, params: ViMSTParams) ->
         found.append(predict(net, pixels, section.coords, device))
         yield Progress(len(found), FOLDS, "spot transformer")
     if np.array_equal(state.arrays["folds_coords"], section.coords.astype(np.float32)):
-        return _chosen(found, state.arrays["folds"].astype(np.intp), outside)
+        return state.arrays["weights"] * _chosen(
+            found, state.arrays["folds"].astype(np.intp), outside
+        )
     mean: Float = np.mean(found, axis=0, dtype=np.float32)
     mean[outside] = mean[~outside].mean(axis=0)
-    return mean
+    return state.arrays["weights"] * mean
 
 
 @torch.no_grad()
