@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -107,7 +110,7 @@ def test_a_closed_parent_cannot_be_written_to(dock, qtbot, make_result):
             dock.viewer.layers.remove(layer)
     assert parent.id not in dock.session.items
     assert not dock.panel.split.isEnabled()
-    assert "has been closed" in dock.panel.split.toolTip()
+    assert "was closed after it was joined" in dock.panel.split.toolTip()
 
 
 def test_sections_without_a_common_gene(dock, qtbot):
@@ -129,3 +132,66 @@ def test_a_name_that_is_taken_by_something_else(dock, qtbot, make_result):
     click(qtbot, dock.panel.split)
     assert "holds something that no run wrote" in dock.strip.text.text()
     assert "spamask" not in second.section.adata.obs
+
+
+def slow_join(monkeypatch):
+    """A join that waits."""
+    from napari_stmask.core.progress import Progress
+    from napari_stmask.gui.analyse import join_panel
+
+    began, release, real = threading.Event(), threading.Event(), join_panel._join
+
+    def steps(*args, **options):
+        began.set()
+        end = time.monotonic() + 30
+        while time.monotonic() < end and not release.is_set():
+            time.sleep(0.01)
+            yield Progress(0, 2, "joining")
+        return (yield from real(*args, **options))
+
+    monkeypatch.setattr(join_panel, "_join", steps)
+    return began, release
+
+
+@pytest.mark.parametrize("way", ["closed", "read again"])
+def test_a_section_goes_while_it_is_joined(dock, qtbot, monkeypatch, new_section, way):
+    began, release = slow_join(monkeypatch)
+    session = dock.session
+    tick(qtbot, dock)
+    click(qtbot, dock.run)
+    qtbot.waitUntil(began.is_set, timeout=5_000)
+    parent = next(iter(session.items.values()))
+    if way == "closed":
+        for layer in list(dock.viewer.layers):
+            if layers.our_meta(layer).get("section_id") == parent.id:
+                dock.viewer.layers.remove(layer)
+    else:
+        session.replace(parent.id, new_section(n=6, seed=5))
+    assert not dock.busy
+    assert f"was {way} while the analysis ran" in dock.strip.text.text()
+    release.set()
+    qtbot.wait(200)
+    assert "joined" not in {item.label for item in session.items.values()}
+
+
+def test_nothing_is_written_to_another_reading(dock, qtbot, make_result, new_section):
+    session = dock.session
+    joined = join(qtbot, dock)
+    session.add_result(joined.id, make_result(joined.section), "SpaMask")
+    parent = next(iter(session.items.values()))
+    session.replace(parent.id, new_section(seed=7))
+    session.select(joined.id)
+    assert not dock.panel.split.isEnabled()
+    assert "was read again after it was joined" in dock.panel.split.toolTip()
+
+
+def test_edits_of_the_joined_result_are_written_back_too(dock, qtbot, make_result):
+    session = dock.session
+    first = next(iter(session.items.values()))
+    joined = join(qtbot, dock)
+    session.add_result(joined.id, make_result(joined.section), "SpaMask")
+    click(qtbot, dock.panel.split)
+    session.edit(session.selected_domains.state.renamed(0, "White matter"))
+    click(qtbot, dock.panel.split)
+    assert "White matter" in first.section.adata.obs["spamask"].cat.categories
+    assert "White matter" in first.domains["spamask"].state.names

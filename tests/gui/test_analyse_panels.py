@@ -214,13 +214,48 @@ def test_root_by_a_click_on_the_canvas(dock, qtbot):
     domain = item.section.adata.obs["spamask"].iloc[spot]
     assert f"spot77 (domain {domain})" in panel.said.text()
     assert panel.root.currentData() == spot
+    (mark,) = marks(viewer)
+    middle = np.asarray(mark.data[0]).mean(axis=0)
+    assert middle == pytest.approx(
+        item.section.coords[spot][::-1] * (item.section.um_per_px or 1.0) + item.offset
+    )
     run(qtbot, dock)
+    assert marks(viewer) == [mark]
     assert "spot77" in panel.facts.text()
     assert item.section.adata.obs["spamask_pseudotime"].iloc[spot] == 0
+    # With the panel the mark goes, and comes back.
+    dock.choose("Heterogeneity")
+    assert not marks(viewer)
+    dock.choose("Trajectory")
+    assert len(marks(viewer)) == 1
     # A domain is the root again when it is chosen.
     panel.root.setCurrentText("Domain 2")
+    assert not marks(viewer)
     run(qtbot, dock)
     assert "spot77" not in panel.facts.text()
+
+
+def marks(viewer):
+    return [x for x in viewer.layers if layers.our_meta(x).get("role") == "root"]
+
+
+@pytest.mark.parametrize("way", ["dock", "section", "layer"])
+def test_the_mark_of_the_root_leaves(dock, qtbot, way):
+    viewer, panel = dock.session.viewer, dock.choose("Trajectory")
+    panel.picker.start(dock.session.selected)
+    panel.picker._on_click(*(dock.session.selected.section.coords[77][::-1]))
+    assert len(marks(viewer)) == 1
+    if way == "dock":
+        viewer.window.remove_dock_widget(dock)
+    elif way == "section":
+        viewer.layers.remove(marks(viewer)[0])
+        assert dock.session.selected is not None
+    else:
+        for layer in list(viewer.layers):
+            if layers.our_meta(layer).get("role") != "root":
+                viewer.layers.remove(layer)
+        assert dock.session.selected is None
+    qtbot.waitUntil(lambda: not marks(viewer), timeout=5_000)
 
 
 @pytest.mark.parametrize("way", ["escape", "again", "section"])

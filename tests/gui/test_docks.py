@@ -471,3 +471,27 @@ def test_an_opened_fold_shows_all_its_content(viewer, qtbot, section):
     qtbot.waitUntil(lambda: not fold._is_animating, timeout=5_000)
     QApplication.processEvents()
     assert fold.content().maximumHeight() >= fold.content().sizeHint().height()
+
+
+def test_a_result_whose_layer_was_deleted_is_not_hidden_again(viewer, plugin, section, make_result):
+    """What napari's proxy of the viewer adds is never identical with a layer of the viewer."""
+    session = session_of(viewer)
+    item = session.add(section)
+    session.add_result(item.id, make_result(section), "SpaMask")
+    session.add_result(item.id, make_result(section, "second"), "SpaMask")
+    legend = viewer.window.add_plugin_dock_widget("napari-stmask", "Domains")[1]
+    assert legend.viewer is not viewer
+    viewer.layers.remove(layers.find_layer(viewer, item.id, "domains", "second"))
+    seen = []
+
+    def watch(event):
+        layer = event.value
+        layer.events.visible.connect(lambda _: seen.append(layer.visible))
+
+    viewer.layers.events.inserted.connect(watch)
+    legend.results.setCurrentIndex(legend.results.findData("second"))
+    legend._on_result()
+    assert seen
+    assert all(seen)
+    first = layers.find_layer(viewer, item.id, "domains", "spamask")
+    assert not first.visible

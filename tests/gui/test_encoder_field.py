@@ -258,10 +258,13 @@ def test_a_folder_that_is_no_model(find, qtbot, tmp_path, monkeypatch):
     click(qtbot, field.path.browse)
     described(qtbot, field)
     assert find.form.values()["image_encoder"] == f"transformers:{tmp_path}"
-    assert "has no config.json" in field.card.text()
+    # Said once, in the line that says why nothing can run.
+    assert "has no config.json" in find.form.note.text()
+    assert not field.card.isVisibleTo(find)
+    assert "has no config.json" not in find.cost.text()
     assert "has no config.json" in find.run.toolTip()
     assert not find.run.isEnabled()
-    assert "Traceback" not in field.card.text()
+    assert "Traceback" not in find.form.note.text()
     (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 12, "image_size": 32}))
     field.path.line.setText(f"{tmp_path}/")
     described(qtbot, field)

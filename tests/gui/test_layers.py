@@ -205,3 +205,32 @@ def test_user_may_delete_rename_and_move_at_any_time(new_section, make_result, a
         assert (layer.data == item.raster.labels(domains.state.codes)).all()
         codes = section.adata.obs[domains.column].cat.codes.to_numpy()
         assert (codes == domains.state.codes).all()
+
+
+def test_values_lie_below_spots_whatever_comes_first(viewer, section, make_result):
+    from napari_stmask.gui.analyse.spot_values import show_gene, show_values
+
+    session = session_of(viewer)
+    item = session.add(section)
+    values = section.counts()[:, 0].toarray().ravel()
+    shown = show_values(viewer, item, "entropy", "entropy", values, key="spamask")
+    session.add_result(item.id, make_result(section), "SpaMask")
+    show_gene(viewer, item, "gene0", values)
+    assert roles(viewer) == ["image", "domains", "gene", "value", "spots"]
+    assert not shown.visible
+    show_values(viewer, item, "other", "other", values, key="spamask")
+    assert roles(viewer) == ["image", "domains", "gene", "value", "value", "spots"]
+
+
+def test_the_name_of_a_value_follows_what_it_shows(viewer, section):
+    from napari_stmask.gui.analyse.spot_values import show_values
+
+    item = session_of(viewer).add(section)
+    values = section.counts()[:, 0].toarray().ravel()
+    layer = show_values(viewer, item, "metagene", "meta-gene of 1", values, key="spamask")
+    again = show_values(viewer, item, "metagene", "meta-gene of 2", values, key="spamask")
+    assert again is layer
+    assert layer.name == "tiny · meta-gene of 2 · spamask"
+    layer.name = "mine"
+    show_values(viewer, item, "metagene", "meta-gene of 3", values, key="spamask")
+    assert layer.name == "mine"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 
 from napari_stmask.core.histology import Histology
 from napari_stmask.features.patches import Patches, patch_side, tissue_fraction
-from napari_stmask.gui import layers, patch_preview
+from napari_stmask.gui import layers
 from napari_stmask.gui.commands import open_dock
 from napari_stmask.gui.session import session_of
 
@@ -345,4 +348,29 @@ def test_a_closed_dock_leaves_nothing(find, viewer, qtbot):
     seen(qtbot, find.preview, "spot66")
     viewer.window.remove_dock_widget(find)
     qtbot.waitUntil(lambda: not outlines(viewer))
-    assert not [f for f in viewer.mouse_drag_callbacks if f.__module__ == patch_preview.__name__]
+    assert not [f for f in viewer.mouse_drag_callbacks if "stmask" in f.__module__]
+
+
+def test_another_reading_forgets_the_spot(find, viewer, qtbot, new_section):
+    unfold(qtbot, find)
+    item, preview = find.session.selected, find.preview
+    click_spot(qtbot, viewer, item, 120)
+    seen(qtbot, preview, "spot120")
+    # Fewer spots: number 120 is none of them.
+    find.session.replace(item.id, stained(new_section(n=5, seed=3)))
+    assert not outlines(viewer)
+    assert "Click a spot" in preview.text.text()
+    assert preview.picture.isHidden()
+    qtbot.wait(150)
+    assert "Something went wrong" not in preview.text.text()
+
+
+def test_a_closed_section_leaves_memory(find, viewer, section, qtbot):
+    unfold(qtbot, find)
+    find.form.set_values({"stain": "reinhard"})
+    click_spot(qtbot, viewer, find.session.selected, 66)
+    seen(qtbot, find.preview, "spot66")
+    image = weakref.ref(section.image)
+    section.image = None
+    viewer.layers.clear()
+    qtbot.waitUntil(lambda: gc.collect() is not None and image() is None, timeout=5_000)

@@ -7,7 +7,7 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
-from .guard import Failure
+from .guard import Failure, carried
 
 __all__ = ["Background"]
 
@@ -68,7 +68,4 @@ def _attempt(number: int, box: list[_Work]) -> tuple[int, Any]:
     try:
         return number, function(*args, **options)
     except Exception as error:  # noqa: BLE001 - carried to the main thread
-        failure = Failure(error)
-        # The report is text already; the frames would keep what they worked on alive.
-        error.__traceback__ = None
-        return number, failure
+        return number, carried(error)

@@ -297,13 +297,13 @@ class EncoderField(QComboBox):
 
     def _show_card(self) -> None:
         known = self._known[1] if self._known is not None else None
-        if isinstance(known, Failure):
-            self.card.setText(f"\u26a0 {known.text}")
-            return
-        if known is None:
-            waits = self._later.isActive() or self._reader.busy
+        if known is None or isinstance(known, Failure):
+            # What is wrong is said by `problem`, in the line that says why nothing can run.
+            waits = known is None and (self._later.isActive() or self._reader.busy)
             self.card.setText("Looking at the encoder …" if waits else "")
+            self.card.setVisible(waits)
             return
+        self.card.show()
         width = None
         if self.kind == "obsm" and self._section is not None:
             width = numeric_tables(self._section).get(str(self.keys.currentData()))

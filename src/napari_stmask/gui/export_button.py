@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtWidgets import QFileDialog, QLabel, QMessageBox, QPushButton
+from qtpy.QtWidgets import QLabel, QPushButton
 
 from .background import Background
 from .export import export, snapshot
+from .fields import ask_target
 from .formats import export_filters, target_of
 from .guard import Failure, slot
 from .parts import MessageStrip
@@ -58,19 +59,9 @@ class ExportButton(QPushButton):
             return
         start = item.section.name.replace("/", "_") + ".h5ad"
         filters = export_filters(domains=self.session.selected_domains is not None)
-        path, kind = QFileDialog.getSaveFileName(self, "Export", start, filters)
-        if not path:
-            return
-        target = target_of(path, kind)
-        # The dialog has asked about the name as it was typed only, and about no folder.
-        asked = str(target) == path and not target.is_dir()
-        if asked or not target.exists() or self._may_replace(target):
+        target = ask_target(self, "Export", start, filters, target_of)
+        if target is not None:
             self.export_to(str(target))
-
-    def _may_replace(self, path: Path) -> bool:
-        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
-        text = f"{path.name} already exists. Replace it?"
-        return bool(QMessageBox.question(self, "Export", text, yes | no, no) == yes)
 
     @slot
     def _on_written(self, path: Path) -> None:

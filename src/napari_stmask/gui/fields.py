@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLineEdit,
+    QMessageBox,
+    QPushButton,
+    QWidget,
+)
 
+from ..core.params import Params
 from .guard import slot
 
-__all__ = ["NoWheel", "PathField", "make_button"]
+__all__ = ["NoWheel", "PathField", "ask_target", "fill_presets", "make_button"]
+
+_PRESETS = {
+    "recommended": "Recommended",
+    "visium": "Visium",
+    "st": "Spatial Transcriptomics (ST)",
+    "stereoseq": "Bins (Stereo-seq, Visium HD)",
+    "imaging": "Imaging-based",
+    "paper": "As published",
+}
 
 
 class NoWheel(QObject):
@@ -85,3 +105,30 @@ def make_button(text: str, tip: str, receiver: Any) -> QPushButton:
     button.setToolTip(tip)
     button.clicked.connect(receiver)
     return button
+
+
+def fill_presets(combo: QComboBox, model: type[Params]) -> None:
+    """Offer the presets of a method; the data of an entry is the preset's name."""
+    combo.clear()
+    for name in ("recommended", *model.PRESETS):
+        combo.addItem(_PRESETS.get(name, name.capitalize()), name)
+
+
+def ask_target(
+    parent: QWidget, title: str, start: str, filters: str, complete: Callable[[str, str], Path]
+) -> Path | None:
+    """Ask where to write; None where the user changes their mind.
+
+    ``complete(path, filter)`` gives the path its suffix; the dialog has asked about the name as
+    it was typed only, and about no folder.
+    """
+    path, chosen = QFileDialog.getSaveFileName(parent, title, start, filters)
+    if not path:
+        return None
+    target = complete(path, chosen)
+    asked = str(target) == path and not target.is_dir()
+    if asked or not target.exists():
+        return target
+    yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
+    text = f"{target.name} already exists. Replace it?"
+    return target if QMessageBox.question(parent, "Export", text, yes | no, no) == yes else None

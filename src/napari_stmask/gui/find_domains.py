@@ -27,6 +27,7 @@ from .background import Background
 from .checks import conflict, missing_source, name_problem
 from .estimate import duration, facts
 from .example import is_same_example, looks_like_example
+from .fields import fill_presets
 from .form import ParamsForm
 from .guard import Failure, slot
 from .method_card import MethodCard
@@ -41,15 +42,6 @@ if TYPE_CHECKING:
     import napari
 
 __all__ = ["FindDomains"]
-
-_PRESET_TITLES = {
-    "recommended": "Recommended",
-    "visium": "Visium",
-    "st": "Spatial Transcriptomics (ST)",
-    "stereoseq": "Bins (Stereo-seq, Visium HD)",
-    "imaging": "Imaging-based",
-    "paper": "As published",
-}
 
 
 class FindDomains(Page):
@@ -200,9 +192,7 @@ class FindDomains(Page):
         self.form.changed.connect(self._on_edit)
         self._form_place.addWidget(self.form)
         self._order_tabs()
-        self.presets.clear()
-        for name in ("recommended", *model.PRESETS):
-            self.presets.addItem(_PRESET_TITLES.get(name, name.capitalize()), name)
+        fill_presets(self.presets, model)
         self.key.setText(self.method)
         self.about.show_method(self.method, self._facts.get(self.method))
         self._fill()

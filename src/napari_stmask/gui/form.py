@@ -131,7 +131,9 @@ class ParamsForm(QWidget):
         except ParameterError as error:
             name = error.problem.split(" = ")[0]
             title = self._infos[name].title if name in self._infos else name
-            self.problem = f"{title}: {error.remedy}."
+            # The encoder's input says what to choose there, not how to write it as a text.
+            own = self._encoder_problem() if name == "image_encoder" else ""
+            self.problem = own or f"{title}: {error.remedy}."
         self.note.setText(f"\u26a0 {self.problem}" if self.problem else "")
         self.note.setVisible(bool(self.problem))
         return not self.problem

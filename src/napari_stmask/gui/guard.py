@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject
 
 from ..core.errors import StmaskError
 
-__all__ = ["Failure", "explain", "slot"]
+__all__ = ["Failure", "carried", "explain", "slot"]
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +26,21 @@ class Failure:
         self.error = error
         self.text = explain(error)
         self.details = "".join(traceback.format_exception(error))
+
+
+def carried(error: BaseException) -> Failure:
+    """The failure of a worker, for the main thread; the report is text by then.
+
+    The frames of the error, and of those it came from, would keep what they worked on alive.
+    """
+    failure = Failure(error)
+    found: BaseException | None = error
+    seen: set[int] = set()
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        found.__traceback__ = None
+        found = found.__cause__ or found.__context__
+    return failure
 
 
 def explain(error: BaseException) -> str:

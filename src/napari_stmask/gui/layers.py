@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "META",
+    "add_layer",
     "adopt",
     "domains_layer",
     "find_layer",
@@ -34,6 +35,7 @@ __all__ = [
     "show_gene",
     "show_section",
     "spots_layer",
+    "update_layer",
     "warm_up",
 ]
 
@@ -43,7 +45,7 @@ MAX_POINTS = 200_000
 """Above this many spots no Points layer is made: they draw too slowly."""
 _SQUARE = ("stereoseq", "visium_hd")
 """Platforms whose spots are square bins, unless they are cells."""
-_ORDER = ("image", "domains", "gene", "spots")
+_ORDER = ("image", "domains", "gene", "value", "spots")
 _SHOWN: weakref.WeakKeyDictionary[Layer, DomainState] = weakref.WeakKeyDictionary()
 """State that a layer shows, so that an edit redraws only what it has changed."""
 LayerTuple = tuple[Any, dict[str, Any], str]
@@ -257,7 +259,7 @@ def show_section(viewer: ViewerModel, item: Item) -> None:
     image, spots = image_layer(item), spots_layer(item)
     for made, role in ((image, "image"), (spots, "spots")):
         if made is not None and find_layer(viewer, item.id, role) is None:
-            _add(viewer, item, made)
+            add_layer(viewer, item, made)
     count = len(viewer.layers)
     for domains in item.domains.values():
         show_domains(viewer, item, domains)
@@ -282,7 +284,7 @@ def show_domains(
     if layer is not None:
         old, options = _SHOWN.get(layer), _domains_options(item, domains)
         same = old is not None and old.codes is state.codes
-        _update(layer, None if same else item.raster.labels(state.codes), options)
+        update_layer(layer, None if same else item.raster.labels(state.codes), options)
         if old is None or (old.colors, old.shown) != (state.colors, state.shown):
             layer.colormap = options["colormap"]
         layer.features = options["features"]
@@ -294,7 +296,7 @@ def show_domains(
             meta = our_meta(other)
             if meta.get("section_id") == item.id and meta.get("role") == "domains":
                 other.visible = False
-        layer = _add(viewer, item, domains_layer(item, domains))
+        layer = add_layer(viewer, item, domains_layer(item, domains))
         layer.editable = False
         spots = find_layer(viewer, item.id, "spots")
         if first and spots is not None:
@@ -341,13 +343,13 @@ def show_gene(viewer: ViewerModel, item: Item, gene: str, values: NDArray[Any]) 
     data, options, kind = gene_layer(item, gene, values)
     layer = find_layer(viewer, item.id, "gene")
     if layer is None:
-        return _add(viewer, item, (data, options, kind))
-    _update(layer, data, options)
+        return add_layer(viewer, item, (data, options, kind))
+    update_layer(layer, data, options)
     layer.contrast_limits = options["contrast_limits"]
     return layer
 
 
-def _update(layer: Layer, data: Any, options: dict[str, Any]) -> None:
+def update_layer(layer: Layer, data: Any, options: dict[str, Any]) -> None:
     """New content, None for the same; a new name only if the user has not chosen one."""
     if data is not None:
         layer.data = data
@@ -375,7 +377,7 @@ def _paint_spots(viewer: ViewerModel, item: Item, state: DomainState) -> None:
     _SHOWN[layer] = state
 
 
-def _add(viewer: ViewerModel, item: Item, made: LayerTuple) -> Layer:
+def add_layer(viewer: ViewerModel, item: Item, made: LayerTuple) -> Layer:
     """Add a layer above the section's lower layers and below its upper ones."""
     data, options, kind = made
     if any(str(layer.units[-1]) == "micrometer" for layer in viewer.layers if our_meta(layer)):

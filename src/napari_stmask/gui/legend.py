@@ -31,6 +31,9 @@ from .view_chooser import ViewChooser
 
 if TYPE_CHECKING:
     import napari
+    from napari.components import ViewerModel
+
+    from .model import DomainSet, Item
 
 __all__ = ["DomainsDock"]
 
@@ -168,13 +171,20 @@ class DomainsDock(Page):
             if row <= last:
                 chooser.select(self.model.index(row, 0), flag.Select | flag.Rows)
 
+    def _about(self) -> tuple[Item | None, DomainSet | None, ViewerModel | None]:
+        """What is selected, and the viewer itself: layers seen through napari's proxy, which
+        plugins are given, are never identical.
+        """
+        session = self.session
+        return session.selected, session.selected_domains, session.viewer
+
     def _show_style(self) -> None:
         """Set *Shown as* to how the result is drawn now."""
-        item, domains = self.session.selected, self.session.selected_domains
-        if item is None or domains is None:
+        item, domains, viewer = self._about()
+        if item is None or domains is None or viewer is None:
             return
-        tiles = layers.find_layer(self.viewer, item.id, "domains", domains.key)
-        spots = layers.find_layer(self.viewer, item.id, "spots")
+        tiles = layers.find_layer(viewer, item.id, "domains", domains.key)
+        spots = layers.find_layer(viewer, item.id, "spots")
         tiled = tiles is not None and tiles.visible
         dotted = spots is not None and spots.visible
         style = "Tiles and spots" if dotted else "Tiles"
@@ -208,13 +218,13 @@ class DomainsDock(Page):
 
     @slot
     def _on_result(self) -> None:
-        item = self.session.selected
-        if item is None or self.results.currentData() is None:
+        item, _, viewer = self._about()
+        if item is None or viewer is None or self.results.currentData() is None:
             return
         key, style = str(self.results.currentData()), self.drawn.currentText()
         self.session.select(item.id, key)
-        layer = layers.show_domains(self.viewer, item, item.domains[key])
-        for other in self.viewer.layers:
+        layer = layers.show_domains(viewer, item, item.domains[key])
+        for other in viewer.layers:
             meta = layers.our_meta(other)
             if meta.get("section_id") == item.id and meta.get("role") == "domains":
                 other.visible = other is layer
@@ -224,14 +234,14 @@ class DomainsDock(Page):
     @slot
     def _on_style(self) -> None:
         """Draw the result as tiles, outlines or spots; brings deleted layers back."""
-        item, domains = self.session.selected, self.session.selected_domains
-        if item is None or domains is None:
+        item, domains, viewer = self._about()
+        if item is None or domains is None or viewer is None:
             return
-        tiles = layers.show_domains(self.viewer, item, domains)
-        spots = layers.find_layer(self.viewer, item.id, "spots")
+        tiles = layers.show_domains(viewer, item, domains)
+        spots = layers.find_layer(viewer, item.id, "spots")
         if spots is None:
             self.session.show(item)
-            spots = layers.find_layer(self.viewer, item.id, "spots")
+            spots = layers.find_layer(viewer, item.id, "spots")
         style = self.drawn.currentText()
         if tiles is not None:
             tiles.visible = style != "Spots"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QGuiApplication, QIcon, QShowEvent
 from qtpy.QtWidgets import (
@@ -30,6 +32,7 @@ __all__ = [
     "dock_of",
     "narrow_combo",
     "plain_label",
+    "plain_tip",
 ]
 
 PLUGIN = "napari-stmask"
@@ -50,6 +53,11 @@ def plain_label(text: str = "") -> QLabel:
     return label
 
 
+def plain_tip(text: str) -> str:
+    """A tooltip that shows names from files as they are, not as markup."""
+    return f"<qt>{html.escape(text)}</qt>" if "<" in text else text
+
+
 class _Scroll(QScrollArea):
     """Scrolls vertically, and is never narrower than what it shows."""
 
@@ -62,6 +70,21 @@ class _Scroll(QScrollArea):
     def sizeHint(self) -> QSize:
         """A usual dock."""
         return QSize(max(340, self.minimumSizeHint().width()), 600)
+
+
+class _Inner(QWidget):
+    """As high as its content at the present width: wrapped labels alone would ask for the
+    height that they have where they are narrowest, and leave the rest of the page empty.
+    """
+
+    def minimumSizeHint(self) -> QSize:
+        """Width of the content, and its height at the width that there is."""
+        found = super().minimumSizeHint()
+        place, layout = self.parentWidget(), self.layout()
+        if place is None or layout is None or not layout.hasHeightForWidth():
+            return found
+        width = max(place.width(), found.width())
+        return QSize(found.width(), layout.totalHeightForWidth(width))
 
 
 class Page(QWidget):
@@ -77,7 +100,7 @@ class Page(QWidget):
         self.scroller.setFrameShape(QFrame.Shape.NoFrame)
         self.scroller.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         outer.addWidget(self.scroller)
-        inner = QWidget()
+        inner = _Inner()
         self.body = QVBoxLayout(inner)
         self.body.setContentsMargins(8, 8, 8, 8)
         self.body.setSpacing(8)

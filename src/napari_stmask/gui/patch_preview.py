@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.compat import isalive
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QHideEvent, QImage, QPixmap, QShowEvent
 from qtpy.QtWidgets import QDockWidget, QHBoxLayout, QLabel, QVBoxLayout, QWidget
@@ -17,23 +16,18 @@ from qtpy.QtWidgets import QDockWidget, QHBoxLayout, QLabel, QVBoxLayout, QWidge
 from ..core.histology import Histology
 from ..core.section import Section
 from .background import Background
+from .canvas import Mark, nearest_spot, on_click
 from .guard import Failure, slot
-from .layers import META, our_meta, to_rows_columns
 from .parts import Fold, dock_of, plain_label
 from .session import Session
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Layer
-
     from .model import Item
 
 __all__ = ["Look", "PatchPreview"]
 
 _SIDE = 150
 """Side of the picture in the dock, in pixels of the screen."""
-_STILL = 5
-"""Pixels of the screen that the mouse may move in a click; more is a drag."""
 _COLOR = "#FFF000"
 _ASK = "Click a spot on the tissue to see its patch."
 
@@ -64,7 +58,8 @@ class _Reader:
     """Cuts patches in a worker; keeps what was measured on the image for its stain."""
 
     def __init__(self) -> None:
-        self._stain: tuple[Histology, str, Callable[[Any], Any] | None] | None = None
+        # The image of a closed section must not stay in memory.
+        self._stain: tuple[weakref.ref[Histology], str, Callable[[Any], Any] | None] | None = None
 
     def look(self, section: Section, index: int, side: float, stain: Any) -> Look:
         """The patch of one spot, ``side`` coordinate units wide."""
@@ -77,8 +72,8 @@ class _Reader:
         patches = Patches(image, place, side=side)
         pixels = patches.one(0)
         known = self._stain
-        if known is None or known[0] is not image or known[1] != stain:
-            known = self._stain = (image, stain, normaliser(image, stain))
+        if known is None or known[0]() is not image or known[1] != stain:
+            known = self._stain = (weakref.ref(image), stain, normaliser(image, stain))
         if known[2] is not None:
             pixels = known[2](pixels)
         tissue = float(tissue_fraction(image, place, side)[0])
@@ -91,11 +86,11 @@ class PatchPreview(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
-        self._item_id: str | None = None
+        self._section: weakref.ref[Section] | None = None
         self._index: int | None = None
         self._wanted: tuple[float, Any, Any] = (1.0, "spots", "none")
         self._possible = self._hidden = self._behind = False
-        self._layer: weakref.ref[Layer] | None = None
+        self._mark = Mark(session, "patch", shape="rectangle", color=_COLOR)
         self._cuts = _Reader()
         self._listener: Callable[..., Any] | None = None
         self._dock: QDockWidget | None = None
@@ -139,8 +134,8 @@ class PatchPreview(QWidget):
         has_image = item is not None and item.section.image is not None
         self._possible = has_image and "patch_size" in values and "patch_size" not in idle
         self.setVisible(self._possible)
-        if self._item_id != (item.id if item else None):
-            self._item_id = item.id if item else None
+        if self._item is not item or item is None:
+            self._section = weakref.ref(item.section) if item is not None else None
             self._forget()
         wanted = tuple(values.get(name) for name in ("patch_size", "patch_unit", "stain"))
         size, unit, stain = wanted
@@ -152,7 +147,7 @@ class PatchPreview(QWidget):
 
     def look_again(self) -> None:
         """Read the patch anew: a setting, or the image, is another one."""
-        if self.listening and self._index is not None:
+        if self.listening and self._index is not None and self._item is not None:
             self._show_outline(False)
             self._later.start()
 
@@ -161,17 +156,14 @@ class PatchPreview(QWidget):
         self.picture.hide()
         self.text.setText(f"\u26a0 {failure.text}")
 
+    @slot
     def pick(self, row: float, column: float) -> None:
         """Show the spot nearest to a position in the world, if one is near."""
         item = self._item
         if item is None or item.section.image is None or not self.listening:
             return
-        section = item.section
-        world = np.array([row, column]) - item.offset
-        place = to_rows_columns(world) / (section.um_per_px or 1.0)
-        away = ((section.coords - place) ** 2).sum(axis=1)
-        nearest = int(away.argmin())
-        if away[nearest] > max(section.lattice.pitch, section.spot_diameter or 0.0) ** 2:
+        nearest = nearest_spot(item, (row, column))
+        if nearest is None:
             return
         self._index = nearest
         self._show_outline(True)
@@ -203,7 +195,10 @@ class PatchPreview(QWidget):
 
     @property
     def _item(self) -> Item | None:
-        return self.session.items.get(self._item_id or "")
+        """The section of the spot, as long as it is the selected one and not another reading."""
+        item = self.session.selected
+        section = self._section() if self._section is not None else None
+        return item if item is not None and item.section is section else None
 
     @slot
     def _switch(self) -> None:
@@ -214,7 +209,7 @@ class PatchPreview(QWidget):
         if active == self.listening or viewer is None:
             return
         if active:
-            self._listener = _listener(weakref.ref(self))
+            self._listener = on_click(self.pick)
             viewer.mouse_drag_callbacks.append(self._listener)
             if self._index is not None:
                 self._show_outline(True)
@@ -225,7 +220,7 @@ class PatchPreview(QWidget):
         self._listener = None
         self._later.stop()
         self._reader.forget()
-        self._remove_outline(viewer)
+        self._mark.remove()
 
     def _forget(self) -> None:
         """No spot is chosen."""
@@ -234,9 +229,7 @@ class PatchPreview(QWidget):
         self._reader.forget()
         self.picture.hide()
         self.text.setText(_ASK)
-        viewer = self.session.viewer
-        if viewer is not None:
-            self._remove_outline(viewer)
+        self._mark.remove()
 
     @slot
     def _read(self) -> None:
@@ -271,83 +264,12 @@ class PatchPreview(QWidget):
             lines.append("The spot lies outside the image.")
         self.text.setText("\n".join(lines))
 
-    def _outline(self) -> Layer | None:
-        """The present layer, unless the user has deleted it."""
-        viewer = self.session.viewer
-        layer = self._layer() if self._layer is not None else None
-        return layer if viewer is not None and layer in viewer.layers else None
-
     @slot
     def _show_outline(self, create: bool) -> None:
         """Draw the square; one that the user deleted comes back with the next click only."""
-        viewer, item, index = self.session.viewer, self._item, self._index
-        layer = self._outline()
-        if viewer is None or item is None or index is None or (layer is None and not create):
-            return
-        unit, side = item.section.um_per_px or 1.0, self._side(item)
-        corners = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]]) * side / 2
-        square = (to_rows_columns(item.section.coords[index]) + corners) * unit + item.offset
-        width = max(0.06 * side * unit, 3 / viewer.scene.camera.zoom)
-        if layer is None:
-            self._layer = weakref.ref(_add_outline(viewer, item, square, width))
-            return
-        layer.data = [square]
-        layer.edge_width = width
-
-    def _remove_outline(self, viewer: ViewerModel) -> None:
-        layer, self._layer = self._outline(), None
-        if layer is not None:
-            viewer.layers.remove(layer)
-
-
-def _add_outline(viewer: ViewerModel, item: Item, square: NDArray[Any], width: float) -> Layer:
-    """A square on the canvas; what the user has selected stays so."""
-    chosen, active = set(viewer.layers.selection), viewer.layers.selection.active
-    ours = [layer for layer in viewer.layers if our_meta(layer)]
-    layer = viewer.add_shapes(
-        [square],
-        shape_type="rectangle",
-        edge_color=_COLOR,
-        edge_width=width,
-        face_color="transparent",
-        opacity=1.0,
-        name=f"{item.label} · patch",
-        units=tuple(map(str, ours[-1].units[-2:])) if ours else None,
-        metadata={META: {"schema": 1, "role": "patch"}},
-    )
-    layer.editable = False
-    viewer.layers.selection = chosen
-    viewer.layers.selection.active = active
-    return layer
-
-
-def _listener(panel: weakref.ref[PatchPreview]) -> Callable[..., Iterator[None]]:
-    """A callback that sees clicks and leaves them to whoever else wants them."""
-
-    def on_mouse(viewer: ViewerModel, event: Any) -> Iterator[None]:
-        start = np.array(event.pos, dtype=float)
-        left = event.button == 1
-        yield
-        while event.type == "mouse_move":
-            yield
-        still = float(np.abs(np.array(event.pos, dtype=float) - start).max()) <= _STILL
-        found = panel()
-        if found is None or not isalive(found):
-            if on_mouse in viewer.mouse_drag_callbacks:
-                viewer.mouse_drag_callbacks.remove(on_mouse)
-        elif left and still and len(event.dims_displayed) == 2:
-            row, column = (float(event.position[i]) for i in event.dims_displayed)
-            _pick(found, row, column)
-
-    return on_mouse
-
-
-def _pick(panel: PatchPreview, row: float, column: float) -> None:
-    """Pick; napari would show a traceback of what its callbacks raise."""
-    try:
-        panel.pick(row, column)
-    except Exception as error:  # noqa: BLE001 - shown in the panel
-        panel.show_failure(Failure(error))
+        item, index = self._item, self._index
+        if item is not None and index is not None:
+            self._mark.draw(item, index, self._side(item), create=create)
 
 
 def _pixmap(pixels: NDArray[np.uint8]) -> QPixmap:

@@ -17,7 +17,7 @@ from ..core.progress import Progress
 from ..core.result import Result
 from ..core.section import Section
 from ..viz.raster import SpotRaster, rasterise
-from .guard import Failure, slot
+from .guard import Failure, carried, slot
 from .layers import warm_up
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _work(job: Job) -> Generator[tuple[Job, Event], None, _Outcome]:
         result = yield from _throttled(job, steps)
         return _Outcome(job, result, raster)
     except Exception as error:  # noqa: BLE001 - carried to the main thread
-        return _Outcome(job, failure=Failure(error))
+        return _Outcome(job, failure=carried(error))
     finally:
         if steps is not None:
             steps.close()

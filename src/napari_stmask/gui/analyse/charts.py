@@ -15,10 +15,13 @@ from scipy.stats import gaussian_kde
 
 from ...viz.palette import readable_text
 from ...viz.plots import MIN_LINK
+from ..parts import plain_tip
 
 __all__ = ["BarChart", "Chart", "GraphChart", "HeatChart", "ViolinChart", "titled"]
 
 _MAX_KDE = 2000
+_FLAT, _TALL = 120, 240
+"""Height of a graph in pixels."""
 _LONGEST = 9
 """Letters of a domain's name on an axis."""
 
@@ -48,7 +51,7 @@ class Chart(pg.GraphicsLayoutWidget):
     def describe(self, text: str) -> None:
         """Say in words what is drawn, for those who cannot see it."""
         self.setAccessibleDescription(text)
-        self.setToolTip(text)
+        self.setToolTip(plain_tip(text))
 
     def redraw(self) -> None:
         """Draw again in the colours of the theme."""
@@ -95,7 +98,7 @@ class GraphChart(Chart):
     """Domains as discs of an area like their size, joined by lines as thick as their link."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name, 240, axes=False)
+        super().__init__(name, _TALL, axes=False)
         self.box.setAspectLocked(True)
         self._drawn: tuple[Any, ...] | None = None
 
@@ -135,6 +138,9 @@ class GraphChart(Chart):
             self.box.addItem(_label(_short(name), readable_text(color), x, y))
         low, high = np.min(positions, axis=0), np.max(positions, axis=0)
         margin = 0.18 * max(float((high - low).max()), 1e-3)
+        # A chain of domains lies flat and needs less room.
+        wide, tall = (high - low) + 2 * margin
+        self.setFixedHeight(round(np.clip(340 * tall / wide, _FLAT, _TALL)))
         self.box.setRange(
             xRange=(low[0] - margin, high[0] + margin), yRange=(low[1] - margin, high[1] + margin),
             padding=0,

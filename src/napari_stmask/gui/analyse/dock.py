@@ -31,7 +31,7 @@ from .exporting import ExportRow
 from .panel import Panel
 from .run_row import RunRow
 from .spot_values import gene_values, show_gene, show_values
-from .subject import Subject, store
+from .subject import About, Subject, Whole, store
 from .work import Make, StepWorker
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ PANELS = {
     "Heterogeneity": "heterogeneity_panel:HeterogeneityPanel",
     "EMT and other signatures": "signatures_panel:SignaturesPanel",
     "Quality without labels": "quality_panel:QualityPanel",
+    "Denoising check": "denoising_panel:DenoisingPanel",
     "Join sections": "join_panel:JoinPanel",
 }
 """Analyses in their order: title and where the panel is, made when it is first chosen."""
@@ -55,7 +56,7 @@ PANELS = {
 class _Job:
     panel: Panel
     kind: str
-    subject: Subject | None
+    about: About
 
 
 class AnalyseDock(Page):
@@ -114,6 +115,10 @@ class AnalyseDock(Page):
         self.run.clicked.connect(self.start)
         self.cancel.clicked.connect(self._on_cancel)
         self.body.addWidget(self._row)
+        self.stale = plain_label(
+            "\u26a0 The domains were edited after this answer: run it again."
+        )  # fmt: skip
+        self.body.addWidget(self.stale)
         self._answers = QVBoxLayout()
         self.body.addLayout(self._answers)
         self.export = ExportRow()
@@ -131,6 +136,12 @@ class AnalyseDock(Page):
     def busy(self) -> bool:
         """Whether an analysis goes on."""
         return self._worker.busy
+
+    def present(self, panel: Panel) -> bool:
+        """Whether ``panel`` is the chosen one of a dock that is in the window."""
+        return self.parentWidget() is not None and self.panels.get(
+            self.analyses.currentText()
+        ) is panel  # fmt: skip
 
     def choose(self, title: str) -> Panel:
         """Choose an analysis by its title."""
@@ -153,6 +164,7 @@ class AnalyseDock(Page):
             for panel in self.panels.values():
                 panel.left()
             self._worker.cancel()
+            self._genes.forget()
         return bool(super().event(event))
 
     @slot
@@ -161,12 +173,12 @@ class AnalyseDock(Page):
         item, domains = self.session.selected, self.session.selected_domains
         if item is None or self.busy or self.panel.reason(item, domains):
             return
-        subject = Subject.of(item, domains) if domains is not None else None
-        self.launch("main", self.panel.make(subject), subject)  # type: ignore[arg-type]
+        about = self.panel.about(item, domains)
+        self.launch("main", self.panel.make(about), about)
 
-    def launch(self, kind: str, make: Make, subject: Subject | None) -> None:
+    def launch(self, kind: str, make: Make, about: About) -> None:
         """Run the question ``kind`` of the chosen analysis in the background."""
-        self._job = _Job(self.panel, kind, subject)
+        self._job = _Job(self.panel, kind, about)
         self._row.begin()
         self._worker.start(make)
         self.refresh()
@@ -176,7 +188,9 @@ class AnalyseDock(Page):
     ) -> None:
         """Show one number a spot over the tissue."""
         # A gene that is still being read was asked for earlier, and would cover this.
-        self._genes.forget()
+        if self._genes.busy:
+            self._genes.forget()
+            self.say("")
         viewer = self.session.viewer
         if viewer is not None:
             show_values(viewer, item, name, title, values, key=key, signed=signed)
@@ -201,37 +215,29 @@ class AnalyseDock(Page):
 
     @slot
     def _on_session(self) -> None:
-        job = self._job
-        if job is not None and job.subject is not None and not self._holds(job.subject):
-            self._drop(job.subject)
+        if self._job is not None:
+            self._drop_if_gone(self._job)
         self.panel.follow(self.session.selected, self.session.selected_domains)
         self.refresh()
 
-    def _holds(self, subject: Subject) -> bool:
-        """Whether the result is still there."""
-        item = self.session.items.get(subject.item.id)
-        return (
-            item is subject.item and item.domains.get(subject.domains.key) is subject.domains
-        )  # fmt: skip
-
-    def _drop(self, subject: Subject) -> None:
-        """End the analysis of a result that has gone."""
+    def _drop_if_gone(self, job: _Job) -> bool:
+        """End an analysis whose section or result has gone; whether that was so."""
+        what = job.about.gone(self.session)
+        if not what:
+            return False
         self._job = None
         self._worker.cancel()
         self.say("")
-        what = (
-            f"The result '{subject.domains.key}' of '{subject.item.label}' was replaced"
-            if subject.item.id in self.session.items
-            else f"The section '{subject.item.label}' was closed"
-        )
         self.strip.show_warning(f"{what} while the analysis ran; the analysis was cancelled.")
+        return True
 
     @slot
     def _on_result(self) -> None:
         item, key = self.session.selected, self.choices.currentData()
         if item is not None and key is not None:
             self.session.select(item.id, str(key))
-            layers.prefer(self.viewer, item, str(key))
+            if self.session.viewer is not None:
+                layers.prefer(self.session.viewer, item, str(key))
 
     @slot
     def _on_analysis(self) -> None:
@@ -286,13 +292,12 @@ class AnalyseDock(Page):
         item = self.session.selected
         answer = panel.known(domains) if item is not None else None
         panel.answer.setVisible(answer is not None)
+        self.stale.setVisible(answer is not None and not answer.fits(domains))
         self.export.setVisible(answer is not None)
         if answer is None or item is None:
             self.export.offer(None, None)
             return
         panel.show_answer(answer.found, answer)
-        if not answer.fits(domains):
-            self.say("The domains were edited after this answer: run it again.")
         make = (partial(panel.table, answer), partial(panel.figure, answer))
         name = f"{item.section.name}_{panel.TITLE}".replace("/", "_").replace(" ", "_").lower()
         self.export.offer(make, item.section, name)
@@ -307,25 +312,21 @@ class AnalyseDock(Page):
         job, self._job = self._job, None
         if job is None:
             return
-        if job.subject is not None and not self._holds(job.subject):
-            self._drop(job.subject)
+        if self._drop_if_gone(job):
             return
         self.say("")
-        if job.subject is not None:
-            self._store(job, found)
-        job.panel.keep(job.kind, found, job.subject)
-        if job.panel is not self.panel or (
-            job.subject is not None and job.subject.domains is not self.session.selected_domains
-        ):
-            where = f" of '{job.subject.item.label}'" if job.subject is not None else ""
+        if isinstance(job.about, Subject):
+            self._store(job.about, job.panel.values(job.kind, found))
+        job.panel.keep(job.kind, found, job.about)
+        if job.panel is not self.panel or not job.about.selected(self.session):
+            where = f" of '{job.about.item.label}'" if isinstance(job.about, Whole) else ""
             self.say(f"{job.panel.TITLE}{where}: finished.")
-        job.panel.arrived(job.kind, found, job.subject)
+        job.panel.arrived(job.kind, found, job.about)
 
-    def _store(self, job: _Job, found: Any) -> None:
+    def _store(self, subject: Subject, values: dict[str, Any]) -> None:
         """Write the values of the spots; what cannot be written is still shown."""
-        assert job.subject is not None
         try:
-            store(job.subject.item, job.subject.domains, job.panel.values(job.kind, found))
+            store(subject.item, subject.domains, values)
         except StmaskError as error:
             self.strip.show_warning(f"The answer was not written on the section: {error}")
 

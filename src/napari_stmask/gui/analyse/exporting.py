@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMessageBox, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from ...core.section import Section
 from ..background import Background
-from ..fields import make_button
+from ..fields import ask_target, make_button
 from ..guard import Failure, slot
 
 __all__ = ["ExportRow", "write_figure", "write_table"]
@@ -117,21 +117,16 @@ class ExportRow(QWidget):
     def _ask(self, kind: str, title: str, kinds: dict[str, str]) -> None:
         first = next(iter(kinds.values()))
         filters = ";;".join(f"{name} (*{end})" for name, end in kinds.items())
-        path, chosen = QFileDialog.getSaveFileName(self, title, self.name + first, filters)
-        if not path:
-            return
-        end = chosen[chosen.rfind("*") + 1 : -1] or first
-        target = Path(path)
-        if target.suffix.lower() not in kinds.values():
-            target = target.with_name(target.name + end)
-        # The dialog has asked about the name as it was typed only.
-        if str(target) == path or not target.exists() or self._may_replace(target):
-            self.export(kind, str(target))
 
-    def _may_replace(self, path: Path) -> bool:
-        yes, no = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
-        text = f"{path.name} already exists. Replace it?"
-        return bool(QMessageBox.question(self, "Export", text, yes | no, no) == yes)
+        def complete(path: str, chosen: str) -> Path:
+            target = Path(path)
+            if target.suffix.lower() in kinds.values():
+                return target
+            return target.with_name(target.name + (chosen[chosen.rfind("*") + 1 : -1] or first))
+
+        target = ask_target(self, title, self.name + first, filters, complete)
+        if target is not None:
+            self.export(kind, str(target))
 
     @slot
     def _on_done(self, path: Path) -> None:

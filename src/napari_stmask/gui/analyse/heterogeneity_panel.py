@@ -112,11 +112,10 @@ class HeterogeneityPanel(Panel):
         del kind
         return {"entropy": found.entropy, "boundary": found.boundary}
 
-    def arrived(self, kind: str, found: Any, subject: Subject | None) -> None:
+    def arrived(self, kind: str, found: Any, subject: Subject) -> None:
         """Show the entropy."""
         del kind
-        if subject is not None:
-            self._show(subject.item, subject.domains.key, "entropy", found.entropy)
+        self._show(subject.item, subject.domains.key, "entropy", found.entropy)
 
     def show_answer(self, found: dict[str, Any], answer: Answer) -> None:
         """Summary, bars and matrix."""

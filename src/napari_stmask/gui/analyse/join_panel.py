@@ -29,18 +29,20 @@ from ...viz.raster import SpotRaster, rasterise
 from ..export import snapshot
 from ..fields import make_button
 from ..guard import slot
-from ..model import DomainSet, Item
+from ..model import DomainSet, Item, stored_keys
 from ..parts import narrow_combo, plain_label
 from .panel import Panel
-from .subject import Answer, Subject
+from .subject import Answer
 from .table import Column, FrameTable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..session import Session
+
 __all__ = ["JoinPanel"]
 
-_ROW_HEIGHT = 24
+_ROW_HEIGHT = 26
 _COLUMNS = (
     Column("section", "Section", width=0),
     Column("spots", "Spots", ",d", width=70),
@@ -49,12 +51,40 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, eq=False)
+class _Parents:
+    """The sections that are joined, held weakly: any of them may be closed, or read again."""
+
+    parts: tuple[tuple[str, str, weakref.ref[Section]], ...]
+
+    @classmethod
+    def of(cls, items: list[Item]) -> _Parents:
+        return cls(tuple((i.id, i.label, weakref.ref(i.section)) for i in items))
+
+    def gone(self, session: Session) -> str:
+        """What has happened to one of them; empty where all are as they were."""
+        for key, label, section in self.parts:
+            item = session.items.get(key)
+            if item is None:
+                return f"The section '{label}' was closed"
+            if item.section is not section():
+                return f"The section '{label}' was read again"
+        return ""
+
+    def selected(self, session: Session) -> bool:
+        """The list of sections is there whatever is selected."""
+        del session
+        return True
+
+    def items(self, session: Session) -> list[Item]:
+        return [session.items[key] for key, _, _ in self.parts]
+
+
+@dataclass(frozen=True, eq=False)
 class _Joined:
     """A joined section and what is kept of it once it is open: it may be closed again."""
 
     section: Section | None
     raster: SpotRaster | None
-    parents: tuple[str, ...]
     table: pd.DataFrame
     text: str
     coords: NDArray[np.float64]
@@ -75,13 +105,16 @@ class JoinPanel(Panel):
 
     def build(self) -> None:
         """Sections, placement; what was joined, and the way back."""
-        # Parents of each joined section, in order.
-        self._parents: weakref.WeakKeyDictionary[Section, tuple[str, ...]] = (
-            weakref.WeakKeyDictionary()
-        )
+        # Of each joined section.
+        self._parents: weakref.WeakKeyDictionary[Section, _Parents] = weakref.WeakKeyDictionary()
         self.list = QListWidget()
         self.list.setAccessibleName("Sections to join; Space ticks one")
         self.list.setToolTip("Sections to join, in this order; Space ticks one.")
+        # napari's theme draws rows without air and ticks without a frame.
+        self.list.setStyleSheet(
+            f"QListWidget::item {{ height: {_ROW_HEIGHT}px; padding-left: 4px; }}"
+            "QListWidget::indicator:unchecked { border: 1px solid #808080; }"
+        )
         self.list.itemChanged.connect(self._on_ticked)
         self.fields.addRow(self.list)
         self.placement = narrow_combo(QComboBox())
@@ -156,29 +189,30 @@ class JoinPanel(Panel):
             return "Tick two or more sections."
         return "" if self.name.text().strip() else "Give the joined section a name."
 
-    def make(self, subject: Subject | None) -> Callable[[], Steps[Any]]:
+    def about(self, item: Item, domains: DomainSet | None) -> _Parents:
+        """The ticked sections."""
+        del item, domains
+        return _Parents.of([self.desk.session.items[key] for key in self.ticked()])
+
+    def make(self, subject: _Parents) -> Callable[[], Steps[Any]]:
         """Join what is ticked."""
-        del subject
-        items = self.desk.session.items
-        parents = tuple(self.ticked())
         row = self.placement.currentData() == "row"
         return partial(
             _join,
-            [snapshot(items[i].section) for i in parents],
-            parents,
+            [snapshot(item.section) for item in subject.items(self.desk.session)],
             placement=self.placement.currentData(),
             gap_um=self.gap.value() if row and self.gap.value() >= 0 else None,
             name=self.name.text().strip(),
         )
 
-    def keep(self, kind: str, found: Any, subject: Subject | None) -> None:
+    def keep(self, kind: str, found: Any, subject: Any) -> None:
         """Remember what was joined, without the section itself."""
         super().keep(kind, replace(found, section=None, raster=None), subject)
 
-    def arrived(self, kind: str, found: Any, subject: Subject | None) -> None:
+    def arrived(self, kind: str, found: Any, subject: Any) -> None:
         """Open the joined section beside the others."""
-        del kind, subject
-        self._parents[found.section] = found.parents
+        del kind
+        self._parents[found.section] = subject
         session = self.desk.session
         session.add(found.section, raster=found.raster)
         viewer = session.viewer
@@ -217,9 +251,8 @@ class JoinPanel(Panel):
             return "Select a section that was joined here."
         if domains is None:
             return "The joined section has no result yet: run a method on it."
-        if any(parent not in self.desk.session.items for parent in parents):
-            return "A section that was joined has been closed."
-        return ""
+        gone = parents.gone(self.desk.session)
+        return f"{gone} after it was joined." if gone else ""
 
     @slot
     def _on_ticked(self) -> None:
@@ -238,16 +271,20 @@ class JoinPanel(Panel):
         if item is None or self._no_split(item, session.selected_domains):
             return
         self.desk.strip.clear()
-        parents = [session.items[i] for i in self._parents[item.section]]
+        parents = self._parents[item.section].items(session)
         split_joined(item.section, [parent.section for parent in parents])
         for parent in parents:
+            for key in stored_keys(item.section):
+                if key in parent.domains:
+                    # Written again, perhaps with the edits of the same run: no stamp tells that.
+                    parent.domains[key].stamp = None
             # Known sections are brought up to date.
             session.add(parent.section)
         session.select(item.id)
         self.desk.say(f"Written back to {', '.join(parent.label for parent in parents)}.")
 
 
-def _join(sections: list[Section], parents: tuple[str, ...], **options: Any) -> Steps[_Joined]:
+def _join(sections: list[Section], **options: Any) -> Steps[_Joined]:
     yield Progress(0, 2, "joining")
     joined = join_sections(sections, **options)
     yield Progress(1, 2, "drawing the spots")
@@ -264,7 +301,6 @@ def _join(sections: list[Section], parents: tuple[str, ...], **options: Any) -> 
     return _Joined(
         joined,
         raster,
-        parents,
         table,
         " ".join([size, *joined.notes]),
         joined.coords,

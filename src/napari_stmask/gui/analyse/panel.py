@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 from ...core.progress import Steps
 from ..guard import Failure
 from ..model import DomainSet, Item
-from .subject import Answer, Subject, colors_of, count_domains
+from .subject import About, Answer, Subject, Whole, colors_of, count_domains
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,7 +76,12 @@ class Panel(QObject):
         del item, domains
         return ""
 
-    def make(self, subject: Subject) -> Callable[[], Steps[Any]]:
+    def about(self, item: Item, domains: DomainSet | None) -> About:
+        """What a run is about."""
+        assert domains is not None
+        return Subject.of(item, domains)
+
+    def make(self, subject: Any) -> Callable[[], Steps[Any]]:
         """Read the form; the function that is given makes the stream, in a worker."""
         raise NotImplementedError
 
@@ -85,7 +90,7 @@ class Panel(QObject):
         del kind, found
         return {}
 
-    def arrived(self, kind: str, found: Any, subject: Subject | None) -> None:
+    def arrived(self, kind: str, found: Any, subject: Any) -> None:
         """The answer is known and written: show it on the tissue."""
 
     def show_answer(self, found: dict[str, Any], answer: Answer) -> None:
@@ -127,15 +132,17 @@ class Panel(QObject):
         anchor = self.anchor(domains)
         return None if anchor is None else self._answers.get(anchor)
 
-    def keep(self, kind: str, found: Any, subject: Subject | None) -> None:
+    def keep(self, kind: str, found: Any, subject: Any) -> None:
         """Remember an answer; those to further questions go with the main one."""
-        domains = subject.domains if subject is not None else None
-        state = subject.state if subject is not None else None
-        old = self.known(domains)
-        further = kind != "main" and old is not None and old.state is state
-        before = old.found if further and old is not None else {}
-        spots = subject.section.adata.obs_names if subject is not None else None
-        self._answers[self.anchor(domains)] = Answer({**before, kind: found}, state, spots)
+        if isinstance(subject, Subject):
+            old, state = self._answers.get(subject.domains), subject.state
+            further = kind != "main" and old is not None and old.state is state
+            before = old.found if further and old is not None else {}
+            spots = subject.section.adata.obs_names
+            self._answers[subject.domains] = Answer({**before, kind: found}, state, spots)
+        else:
+            anchor = subject.origin if isinstance(subject, Whole) else self.desk.session
+            self._answers[anchor] = Answer({kind: found})
 
     def colors(self, answer: Answer, names: list[str] | tuple[str, ...]) -> list[str]:
         """Colours of domains as the legend shows them now."""

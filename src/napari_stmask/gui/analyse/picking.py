@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import QApplication
-from scipy.spatial import cKDTree
 
+from ..canvas import nearest_spot, on_click
+from ..guard import slot
 from ..model import Item
 from ..session import Session
 
-__all__ = ["SpotPicker", "nearest_spot"]
-
-_REACH = 1.0
-"""How far from the nearest spot a click may be, in pitches."""
-
-
-def nearest_spot(item: Item, world: Any) -> int | None:
-    """Number of the spot under a position (row, column) of the viewer; None off the tissue."""
-    section = item.section
-    row, column = (np.asarray(world, dtype=float)[-2:] - item.offset) / (section.um_per_px or 1.0)
-    distance, place = cKDTree(section.coords).query((column, row))
-    return int(place) if distance <= _REACH * section.lattice.pitch else None
+__all__ = ["SpotPicker"]
 
 
 class SpotPicker(QObject):
@@ -52,7 +41,7 @@ class SpotPicker(QObject):
         if viewer is None:
             return
         self._item = item
-        self._callback = self._on_press
+        self._callback = on_click(self._on_click)
         viewer.mouse_drag_callbacks.append(self._callback)
         # The canvas has the keyboard then, not the dock.
         QApplication.instance().installEventFilter(self)
@@ -78,25 +67,13 @@ class SpotPicker(QObject):
             return True
         return super().eventFilter(watched, event)
 
-    def _on_press(self, _viewer: Any, event: Any) -> Generator[None, None, None]:
-        """A press without a drag: a drag moves the view."""
-        position = np.asarray(event.position, dtype=float)
-        yield
-        while event.type == "mouse_move":
-            start = np.asarray(event.position, dtype=float)
-            if self._item is None or np.abs(start - position).max() > self._slack():
-                return
-            yield
+    @slot
+    def _on_click(self, row: float, column: float) -> None:
         if self._item is None:
             return
-        spot = nearest_spot(self._item, position)
+        spot = nearest_spot(self._item, (row, column))
         if spot is None:
             self.missed.emit()
             return
         self.stop()
         self.picked.emit(spot)
-
-    def _slack(self) -> float:
-        """World units that a hand may move between press and release: four pixels."""
-        viewer = self._session.viewer
-        return 4.0 / viewer.scene.camera.zoom if viewer is not None else 0.0

@@ -160,11 +160,10 @@ class SignaturesPanel(Panel):
         del kind
         return {found.name: found.score.values}
 
-    def arrived(self, kind: str, found: Any, subject: Subject | None) -> None:
+    def arrived(self, kind: str, found: Any, subject: Subject) -> None:
         """Show the score."""
         del kind
-        if subject is not None:
-            self._show(subject.item, subject.domains.key, found)
+        self._show(subject.item, subject.domains.key, found)
 
     def show_answer(self, found: dict[str, Any], answer: Answer) -> None:
         """Violins, test, tables."""

@@ -86,15 +86,11 @@ def show_values(
         options |= {"contrast_limits": (-top, top), "colormap": _diverging()}
     layer = layers.find_layer(viewer, item.id, ROLE, meta["key"])
     if layer is None:
-        if any(str(x.units[-1]) == "micrometer" for x in viewer.layers if layers.our_meta(x)):
-            # napari warns about a mixture of units, see `layers.align_units`.
-            options["units"] = ("um", "um")
-        layer = viewer.add_image(data, **options)
+        layer = layers.add_layer(viewer, item, (data, options, "image"))
         layer.colorbar.visible = True
     else:
-        layer.data = data
+        layers.update_layer(layer, data, options)
         layer.contrast_limits = options["contrast_limits"]
-        layer.metadata = {**layer.metadata, **options["metadata"]}
     _alone(viewer, item, layer)
     return layer
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -16,32 +16,89 @@ from ...viz.palette import UNASSIGNED_COLOUR
 from ..export import snapshot
 from ..model import DomainSet, DomainState, Item
 
-__all__ = ["Answer", "Subject", "colors_of", "count_domains", "labels_of", "store"]
+if TYPE_CHECKING:
+    from ..session import Session
+
+__all__ = [
+    "About",
+    "Answer",
+    "Subject",
+    "Whole",
+    "colors_of",
+    "count_domains",
+    "labels_of",
+    "store",
+]
+
+
+class About(Protocol):
+    """What an analysis is about, and whether it still is."""
+
+    def gone(self, session: Session) -> str:
+        """What has happened to it since the analysis began; empty where it is still there."""
+
+    def selected(self, session: Session) -> bool:
+        """Whether the docks are about it now."""
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class Whole:
+    """A section as it was when an analysis began.
+
+    Attributes
+    ----------
+    item, origin
+        Whose it is, and which reading.
+    section
+        Over the same arrays as ``origin``; later edits do not reach it.
+    """
+
+    item: Item
+    origin: Section
+    section: Section
+
+    def gone(self, session: Session) -> str:
+        """Whether the section was closed, or read again."""
+        if session.items.get(self.item.id) is not self.item:
+            return f"The section '{self.item.label}' was closed"
+        if self.item.section is not self.origin:
+            return f"The section '{self.item.label}' was read again"
+        return ""
+
+    def selected(self, session: Session) -> bool:
+        """Whether the docks are about the section."""
+        return session.selected is self.item
+
+
+@dataclass(frozen=True, eq=False)
+class Subject(Whole):
     """A result as it was when an analysis began.
 
     Attributes
     ----------
-    item, domains
-        Whose it is.
-    section
-        Over the same arrays as the section of ``item``; later edits do not reach it.
-    state
-        The domains.
+    domains, state
+        Whose it is, and the partition.
     """
 
-    item: Item
     domains: DomainSet
-    section: Section
     state: DomainState
 
     @classmethod
     def of(cls, item: Item, domains: DomainSet) -> Subject:
         """The result as it is now."""
-        return cls(item, domains, snapshot(item.section), domains.state)
+        return cls(item, item.section, snapshot(item.section), domains, domains.state)
+
+    def gone(self, session: Session) -> str:
+        """Whether the section was closed, or another run took the result's place."""
+        if self.item.domains.get(self.domains.key) is self.domains:
+            return super().gone(session)
+        if self.item.id not in session.items:
+            return super().gone(session)
+        return f"The result '{self.domains.key}' of '{self.item.label}' was replaced"
+
+    def selected(self, session: Session) -> bool:
+        """Whether the docks are about the result."""
+        return super().selected(session) and session.selected_domains is self.domains
 
     @property
     def labels(self) -> pd.Series:

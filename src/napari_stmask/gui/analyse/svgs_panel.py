@@ -111,9 +111,9 @@ class SvgsPanel(Panel):
         """The meta-gene."""
         return {"metagene": found.values} if kind == "meta" else {}
 
-    def arrived(self, kind: str, found: Any, subject: Subject | None) -> None:
+    def arrived(self, kind: str, found: Any, subject: Subject) -> None:
         """Show the meta-gene."""
-        if kind == "meta" and subject is not None:
+        if kind == "meta":
             self._show(subject.item, subject.domains.key, found)
 
     def show_answer(self, found: dict[str, Any], answer: Answer) -> None:

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
-from qtpy.QtGui import QColor, QKeyEvent, QKeySequence
+from qtpy.QtGui import QColor, QFont, QKeyEvent, QKeySequence
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from ..guard import slot
-from ..parts import copy_text
+from ..parts import copy_text, plain_tip
 
 __all__ = ["Column", "FrameTable"]
 
 _ROW = 24
-_LOW, _HIGH = 2, 12
+_LOW, _HIGH = 1, 12
 """Fewest and most rows that are seen at once."""
 
 
@@ -38,6 +38,8 @@ class Column:
         What it means.
     width
         In pixels; 0 takes the room that is left.
+    best
+        Whether the largest number is marked.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Column:
     form: str = ""
     tip: str = ""
     width: int = 56
+    best: bool = False
 
 
 class _FrameModel(QAbstractTableModel):
@@ -140,12 +143,24 @@ class _FrameModel(QAbstractTableModel):
             side = Qt.AlignmentFlag.AlignRight if column.form else Qt.AlignmentFlag.AlignLeft
             return side | Qt.AlignmentFlag.AlignVCenter
         value = self.frame[column.name].iat[int(self.rows[index.row()])]
-        if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
-            return _text(value, column.form)
+        if role == Qt.ItemDataRole.DisplayRole:
+            star = "\u2605 " if column.best and self._is_best(index) else ""
+            return star + _text(value, column.form)
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return plain_tip(_text(value, column.form))
+        if role == Qt.ItemDataRole.FontRole and column.best and self._is_best(index):
+            font = QFont()
+            font.setBold(True)
+            return font
         if role == Qt.ItemDataRole.DecorationRole and column.name == "domain":
             color = self.colors.get(str(value))
             return QColor(color) if color else None
         return None
+
+    def _is_best(self, index: QModelIndex) -> bool:
+        values = self.frame[self.columns[index.column()].name].to_numpy(dtype=float)
+        known = values[np.isfinite(values)]
+        return bool(known.size and values[self.rows[index.row()]] == known.max())
 
 
 def _text(value: Any, form: str) -> str:

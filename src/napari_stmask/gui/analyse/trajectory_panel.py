@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox, QPushButton, QSpinBox
 
 from ...analysis.trajectory import Trajectory, trajectory_steps
 from ...core.progress import Steps
 from ...core.section import Section
+from ..canvas import Mark
 from ..fields import make_button
 from ..guard import slot
 from ..model import DomainSet, Item
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["TrajectoryPanel"]
+
+_COLOR = "#FF2BD6"
+_SIDE = 2.4
+"""Width of the mark around the root, in distances between spots."""
 
 _COLUMNS = (
     Column("domain", "Domain", width=0),
@@ -53,9 +59,11 @@ class TrajectoryPanel(Panel):
         # A closed section must not stay in memory for its root.
         self._section: weakref.ref[Section] | None = None
         self._spot: int | None = None
+        self._mark = Mark(self.desk.session, "root", shape="ellipse", color=_COLOR)
         self.root = narrow_combo(QComboBox())
         self.root.setAccessibleName("Root")
         self.root.setToolTip("Where time begins: a domain, or a spot that was clicked.")
+        self.root.currentIndexChanged.connect(self._on_root)
         self.fields.addRow("Root", self.root)
         self.pick = QPushButton("Click a spot")
         self.pick.setCheckable(True)
@@ -97,9 +105,15 @@ class TrajectoryPanel(Panel):
             self._section = weakref.ref(section) if section is not None else None
             self._spot = None
             self.said.clear()
+        with QSignalBlocker(self.root):
+            self._list_roots(item, domains)
+        self.pick.setEnabled(item is not None and domains is not None)
+        self.said.setVisible(bool(self.said.text()))
+        self._on_root()
+
+    def _list_roots(self, item: Item | None, domains: DomainSet | None) -> None:
         kept = self.root.currentData()
         self.root.clear()
-        self.pick.setEnabled(item is not None and domains is not None)
         if item is None or domains is None:
             return
         for name, count in zip(domains.state.names, domains.state.counts, strict=True):
@@ -108,11 +122,20 @@ class TrajectoryPanel(Panel):
         if self._spot is not None:
             self.root.addItem(f"Spot {self._named(item, domains, self._spot)}", self._spot)
         self.root.setCurrentIndex(max(self.root.findData(kept), 0))
-        self.said.setVisible(bool(self.said.text()))
+
+    @slot
+    def _on_root(self) -> None:
+        """Mark the spot on the canvas while it is the root and the panel is there."""
+        item, root = self.desk.session.selected, self.root.currentData()
+        if item is not None and isinstance(root, int) and self.desk.present(self):
+            self._mark.draw(item, root, _SIDE * item.section.lattice.pitch)
+        else:
+            self._mark.remove()
 
     def left(self) -> None:
-        """Nobody sees any more that a click is awaited."""
+        """Nobody sees any more that a click is awaited, or which spot is the root."""
         self.picker.stop()
+        self._mark.remove()
 
     def make(self, subject: Subject) -> Callable[[], Steps[Any]]:
         """Order the spots from the root."""
@@ -132,18 +155,17 @@ class TrajectoryPanel(Panel):
         del kind
         return {"pseudotime": found.pseudotime}
 
-    def arrived(self, kind: str, found: Any, subject: Subject | None) -> None:
+    def arrived(self, kind: str, found: Any, subject: Subject) -> None:
         """Show the pseudotime."""
         del kind
-        if subject is not None:
-            self._show(subject.item, subject.domains.key, found)
+        self._show(subject.item, subject.domains.key, found)
 
     def show_answer(self, found: dict[str, Any], answer: Answer) -> None:
         """Graph, medians, root and notes."""
         main: Trajectory = found["main"]
         assert answer.spots is not None
         root = "" if main.root is None else str(answer.spots[main.root])
-        self.facts.setText(" ".join([f"Root: spot {root}.", *main.notes]))
+        self.facts.setText(" ".join([f"Ordered from spot {root}.", *main.notes]))
         colors = self.colors(answer, main.domains)
         table = _medians(main, answer)
         self.chart.show_graph(

@@ -10,7 +10,7 @@ from typing import Any
 from qtpy.QtCore import QObject, Signal
 
 from ...core.progress import Progress, Steps
-from ..guard import Failure, slot
+from ..guard import Failure, carried, slot
 
 __all__ = ["StepWorker", "as_steps"]
 
@@ -115,10 +115,7 @@ def _work(
                 last, phase = now, progress.phase
                 yield number, progress
     except Exception as error:  # noqa: BLE001 - carried to the main thread
-        failure = Failure(error)
-        # The report is text already; the frames would keep what they worked on alive.
-        error.__traceback__ = None
-        return number, failure
+        return number, carried(error)
     finally:
         if steps is not None:
             steps.close()
