@@ -102,9 +102,7 @@ def _on_dask(address: str, method: str, data: Any, options: dict[str, Any]) -> S
     try:
         client.subscribe_topic(topic, received)
         stop = Event(topic, client=client)
-        future = client.submit(
-            _remote, topic, method, bare, options, pure=False
-        )
+        future = client.submit(_remote, topic, method, bare, options, pure=False)
         try:
             while not future.done():
                 with contextlib.suppress(queue.Empty):
