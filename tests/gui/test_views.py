@@ -240,6 +240,8 @@ def test_a_real_run(viewer, qtbot, section, finished):
     find.methods.setCurrentIndex(find.methods.findData("vimst"))
     small = {"n_domains": 3, "epochs": 4, "replicates": 1, "hidden": 8, "latent": 4}
     find.form.set_values(small | {"n_pcs_in": 5, "threads": 1, "device": "cpu"})
+    # The small image is too coarse for "auto".
+    find.form.set_values({"use_image": "yes"})
     if finished:
         field = find.form.fields["image_encoder"]
         field.setCurrentIndex(field.findData("obsm"))
