@@ -10,7 +10,6 @@ import pytest
 from tests.helpers import banded
 
 import napari_stmask as stm
-from napari_stmask import cli
 
 FAST = ["--epochs", "3", "--replicates", "1", "--threads", "1", "--n-domains", "4"]
 
@@ -20,21 +19,6 @@ def source(tmp_path_factory) -> Path:
     section, band = banded(10, 12, 80)
     section.adata.obs["truth"] = np.array(list("abcde"))[band]
     return stm.write(section, tmp_path_factory.mktemp("cli") / "in put.h5ad")
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["napari-stmask", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out = capsys.readouterr()
-        return code, out.out, out.err
-
-    return run
 
 
 def test_methods_and_params(call) -> None:

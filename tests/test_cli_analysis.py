@@ -1,7 +1,6 @@
 """``analyse`` and ``join``, as a user calls them."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,6 @@ from tests.helpers import banded
 from tests.test_docs import ROOT, _run_blocks
 
 import napari_stmask as stm
-from napari_stmask import cli
 
 PER_SPOT = {
     "metagene": ["spamask_metagene"],
@@ -37,21 +35,6 @@ def result(tmp_path_factory) -> Path:
     section.adata.obs["truth"] = pd.Categorical([f"band {b}" for b in band])
     stm.run("spamask", section, n_domains=5, epochs=30, replicates=1, threads=1)
     return stm.write(section, tmp_path_factory.mktemp("analyse") / "re sult.h5ad")
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["napari-stmask", *map(str, arguments)])
-        try:
-            cli.main()
-            code = 0
-        except SystemExit as stop:
-            code = int(stop.code or 0)
-        out = capsys.readouterr()
-        return code, out.out, out.err
-
-    return run
 
 
 @pytest.mark.parametrize(

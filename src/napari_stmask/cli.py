@@ -94,7 +94,14 @@ def params(
     emit(values, json_out, lines)
 
 
-def _read_one(path: Path, reading: dict[str, Any]) -> Section:
+def read_one(path: Path, reading: dict[str, Any]) -> Section:
+    """The section that a path holds, read with the arguments of `io.read.read`.
+
+    Raises
+    ------
+    ParameterError
+        If it holds several.
+    """
     from .io.read import read_sections
 
     sections = read_sections(path, **reading)
@@ -234,7 +241,7 @@ def convert(
     from .io.write import check_writable, write
 
     check_writable(target)
-    section = _read_one(source, reading)
+    section = read_one(source, reading)
     write(section, target, column=domains, embedding=embedding)
     facts = {"written": str(target), "spots": section.n_spots, "genes": section.n_genes}
     emit(facts, json_out, [f"{target}: {section.n_spots} spots x {section.n_genes} genes"])
@@ -255,7 +262,7 @@ def score(
     """Compare domains with an annotation, the two training-free controls beside them."""
     from .scoring import score_section
 
-    table = score_section(_read_one(result, reading), truth=truth, pred=pred)
+    table = score_section(read_one(result, reading), truth=truth, pred=pred)
     shown = ("ARI", "NMI", "AMI", "PAS", "CHAOS")
     lines = [f"{'':16s}" + "".join(f"{c:>9s}" for c in shown)]
     lines += [f"{n:16s}" + "".join(f"{row[c]:9.3f}" for c in shown) for n, row in table.items()]

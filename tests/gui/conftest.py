@@ -120,6 +120,12 @@ def no_threads_left():
     assert not [t for t in left if not t.name.startswith(("Dummy", "ThreadPoolExecutor"))]
 
 
+@pytest.fixture
+def viewer(make_napari_viewer, no_threads_left):
+    """A window that is closed, with its workers, at the end of a test."""
+    return make_napari_viewer()
+
+
 @pytest.fixture(scope="module")
 def manifest():
     from npe2 import PluginManifest

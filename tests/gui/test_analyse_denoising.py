@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
+from tests.gui.helpers import click
 
 from napari_stmask import scoring
 from napari_stmask.core.progress import Progress
@@ -30,21 +30,11 @@ TABLE = pd.DataFrame(
 
 
 @pytest.fixture
-def viewer(make_napari_viewer, no_threads_left):
-    return make_napari_viewer()
-
-
-@pytest.fixture
 def dock(viewer, section):
     session_of(viewer).add(section)
     found = open_dock(viewer, "Analyse")
     found.choose("Denoising check")
     return found
-
-
-def click(qtbot, button):
-    assert button.isEnabled(), button.toolTip()
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 def texts(panel):

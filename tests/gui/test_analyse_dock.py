@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QApplication, QComboBox, QTableView
+from tests.gui.helpers import click, fill
 
 from napari_stmask.core.errors import DataError
 from napari_stmask.core.progress import Progress
@@ -22,29 +23,9 @@ from napari_stmask.gui.session import session_of
 
 
 @pytest.fixture
-def viewer(make_napari_viewer, no_threads_left):
-    return make_napari_viewer()
-
-
-def fill(viewer, section, make_result, **options):
-    session = session_of(viewer)
-    item = session.add(section)
-    result = make_result(section, **options)
-    rng = np.random.default_rng(0)
-    result.fit.embedding = rng.normal(0, 1, (section.n_spots, 4)).astype(np.float32)
-    session.add_result(item.id, result, "SpaMask")
-    return item
-
-
-@pytest.fixture
 def dock(viewer, section, make_result):
-    fill(viewer, section, make_result)
+    fill(viewer, section, make_result(section))
     return open_dock(viewer, "Analyse")
-
-
-def click(qtbot, button):
-    assert button.isEnabled(), button.toolTip()
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 def run(qtbot, dock):
@@ -115,7 +96,7 @@ def test_a_result_without_an_embedding(dock, qtbot):
 
 
 def test_a_single_domain(viewer, qtbot, section, make_result):
-    fill(viewer, section, make_result, k=1)
+    fill(viewer, section, make_result(section, k=1))
     dock = open_dock(viewer, "Analyse")
     for title in ("Marker genes", "Domain SVGs and meta-genes", "Trajectory"):
         dock.choose(title)
@@ -186,7 +167,8 @@ def test_an_answer_for_another_section_is_kept_for_it(
     dock, qtbot, slow, section, new_section, make_result
 ):
     first = dock.session.selected_id
-    other = fill(dock.viewer, new_section(seed=1, name="other"), make_result)
+    made = new_section(seed=1, name="other")
+    other = fill(dock.viewer, made, make_result(made))
     assert dock.session.selected_id == other.id
     slow.release.set()
     qtbot.waitUntil(lambda: not dock.busy, timeout=20_000)

@@ -9,16 +9,12 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
+from tests.gui.helpers import click
 
 from napari_stmask.core.provenance import records
 from napari_stmask.gui import layers
 from napari_stmask.gui.commands import open_dock
 from napari_stmask.gui.session import session_of
-
-
-@pytest.fixture
-def viewer(make_napari_viewer, no_threads_left):
-    return make_napari_viewer()
 
 
 @pytest.fixture
@@ -29,11 +25,6 @@ def dock(viewer, section, new_section):
     found = open_dock(viewer, "Analyse")
     found.choose("Join sections")
     return found
-
-
-def click(qtbot, button):
-    assert button.isEnabled(), button.toolTip()
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 def tick(qtbot, dock):

@@ -8,40 +8,17 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QApplication, QFileDialog
+from tests.gui.helpers import click, fill
 
 from napari_stmask.gui import layers
 from napari_stmask.gui.analyse.spot_values import ROLE
 from napari_stmask.gui.commands import open_dock
-from napari_stmask.gui.session import session_of
-
-
-@pytest.fixture
-def viewer(make_napari_viewer, no_threads_left):
-    return make_napari_viewer()
-
-
-def fill(viewer, section, make_result, k=3, **options):
-    """The section with a result whose embedding follows its domains."""
-    result = make_result(section, k=k, **options)
-    rng = np.random.default_rng(0)
-    x = section.coords[:, [0]]
-    steps = np.linspace(0, 3, 4) * (x - x.min()) / np.ptp(x)
-    result.fit.embedding = (steps + rng.normal(0, 0.05, (section.n_spots, 4))).astype(np.float32)
-    session = session_of(viewer)
-    item = session.add(section)
-    session.add_result(item.id, result, "SpaMask")
-    return item
 
 
 @pytest.fixture
 def dock(viewer, section, make_result):
-    fill(viewer, section, make_result)
+    fill(viewer, section, make_result(section))
     return open_dock(viewer, "Analyse")
-
-
-def click(qtbot, button):
-    assert button.isEnabled(), button.toolTip()
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 def run(qtbot, dock):
@@ -281,7 +258,7 @@ def test_picking_a_spot_can_be_cancelled(dock, qtbot, way, new_section):
 
 
 def test_spots_without_a_path_are_counted(viewer, qtbot, section, make_result):
-    item = fill(viewer, section, make_result)
+    item = fill(viewer, section, make_result(section))
     table = item.section.adata.obsm["X_spamask"].copy()
     table[:40] += 1000
     item.section.adata.obsm["X_spamask"] = table
@@ -385,7 +362,7 @@ def test_gene_sets_from_files(dock, qtbot, tmp_path, monkeypatch):
 def test_the_denoised_layer_is_offered_as_exploratory(viewer, qtbot, section, make_result):
     from scipy import sparse
 
-    item = fill(viewer, section, make_result)
+    item = fill(viewer, section, make_result(section))
     dock = open_dock(viewer, "Analyse")
     panel = dock.choose("EMT and other signatures")
     assert not panel.denoised.isEnabled()
@@ -403,7 +380,7 @@ def test_the_denoised_layer_is_offered_as_exploratory(viewer, qtbot, section, ma
 
 
 def test_quality_of_the_views(viewer, qtbot, section, make_result):
-    item = fill(viewer, section, make_result)
+    item = fill(viewer, section, make_result(section))
     rng = np.random.default_rng(1)
     adata = section.adata
     for view, noise in (("gene", 0.1), ("image", 3.0)):

@@ -7,6 +7,7 @@ import logging
 import numpy as np
 import pytest
 from qtpy.QtWidgets import QApplication
+from tests.gui.helpers import add_result
 
 from napari_stmask.gui import layers
 from napari_stmask.gui.analyse.dock import PANELS
@@ -16,26 +17,12 @@ from napari_stmask.gui.session import session_of
 ODD = ["<b>bold</b>", "a/b\\c: d*?", "\u00e9\U0001f9e0", "1", "01", " nan ", "None", "x" * 80]
 
 
-@pytest.fixture
-def viewer(make_napari_viewer, no_threads_left):
-    return make_napari_viewer()
-
-
-def result_on(session, item, make_result, k=3, shift=0, key="spamask"):
-    result = make_result(item.section, key=key, k=k, shift=shift)
-    rng = np.random.default_rng(shift)
-    x = item.section.coords[:, [0]]
-    table = np.linspace(0, 3, 4) * (x - x.min()) / np.ptp(x)
-    result.fit.embedding = (table + rng.normal(0, 0.05, (len(x), 4))).astype(np.float32)
-    session.add_result(item.id, result, "SpaMask")
-
-
 @pytest.mark.parametrize("k", [1, 2, 20])
 def test_odd_names_and_numbers_of_domains(viewer, qtbot, section, make_result, caplog, k):
     session = session_of(viewer)
     section.image = None
     item = session.add(section)
-    result_on(session, item, make_result, k=k)
+    add_result(session, item, make_result(item.section, k=k))
     for row, name in enumerate(ODD[:k]):
         session.edit(session.selected_domains.state.renamed(row, name + " "))
     dock = open_dock(viewer, "Analyse")
@@ -59,7 +46,7 @@ def test_fast_hands(viewer, qtbot, section, new_section, make_result, caplog, se
     dock, legend = open_dock(viewer, "Analyse"), open_dock(viewer, "Domains")
     for i in range(2):
         item = session.add(new_section(seed=i, name=f"s{i}"))
-        result_on(session, item, make_result, shift=i)
+        add_result(session, item, make_result(item.section, shift=i))
     titles = [title for title in PANELS if title != "Denoising check"]
 
     def some(values):
@@ -76,8 +63,9 @@ def test_fast_hands(viewer, qtbot, section, new_section, make_result, caplog, se
             session.edit(domains.state.merged([0, 1]))
 
     def again():
-        if session.selected is not None:
-            result_on(session, session.selected, make_result, k=int(rng.integers(1, 5)))
+        item = session.selected
+        if item is not None:
+            add_result(session, item, make_result(item.section, k=int(rng.integers(1, 5))))
 
     def remove():
         if len(viewer.layers):
@@ -92,7 +80,7 @@ def test_fast_hands(viewer, qtbot, section, new_section, make_result, caplog, se
     def add():
         if len(session.items) < 3:
             item = session.add(new_section(n=8, seed=int(rng.integers(9)), name="late"))
-            result_on(session, item, make_result)
+            add_result(session, item, make_result(item.section))
 
     def replace():
         if session.selected is not None:

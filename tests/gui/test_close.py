@@ -7,6 +7,21 @@ import sys
 
 import pytest
 
+
+def ended(script, folder, **values):
+    """What a script said that ran in a process of its own and ended well."""
+    code = script.format(config=str(folder / "settings.yaml"), **values)
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
 SCRIPT = """
 import os, sys, time
 os.environ["NAPARI_CONFIG"] = {config!r}
@@ -48,15 +63,7 @@ assert "spamask" not in job.section.adata.obs
 
 @pytest.mark.parametrize("phase", ["training", "preparing"])
 def test_close_during_a_run(tmp_path, phase):
-    code = SCRIPT.format(config=str(tmp_path / "settings.yaml"), phase=phase)
-    done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = ended(SCRIPT, tmp_path, phase=phase)
     assert f"closing in {phase}" in done.stdout
     assert "Traceback" not in done.stderr, done.stderr
     assert "deleted" not in done.stderr, done.stderr
@@ -96,15 +103,7 @@ print("ended", flush=True)
 @pytest.mark.parametrize("delay", [0, 3000])
 def test_close_with_a_preview(tmp_path, delay):
     """By the window's own button, while the patch is read and after that."""
-    code = WITH_PREVIEW.format(config=str(tmp_path / "settings.yaml"), delay=delay)
-    done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = ended(WITH_PREVIEW, tmp_path, delay=delay)
     assert "closing with 3 layers" in done.stdout
     assert "ended" in done.stdout
     assert "Error in a slot" not in done.stderr

@@ -17,10 +17,10 @@ from napari_stmask.core.section import Section
 from napari_stmask.features.graph import knn_graph, normalised_adjacency
 from napari_stmask.models import get
 from napari_stmask.models.dual_inference import beside, reconstruct
-from napari_stmask.models.dual_state import DualMaskState
 from napari_stmask.models.expression_input import prepare
 from napari_stmask.models.spamask.method import masking_of
 from napari_stmask.models.spamask.params import SpaMaskParams
+from napari_stmask.models.trained_state import TrainedState
 from napari_stmask.nn.dual_mask import DualMaskObjective
 from napari_stmask.nn.graph_autoencoder import DualMaskNet, GraphAutoencoder
 from napari_stmask.nn.sparse import torch_csr
@@ -39,8 +39,8 @@ def section() -> Section:
     return banded(10, 12, 80)[0]
 
 
-def load(path) -> DualMaskState:
-    return DualMaskState.load(path, "spamask", SpaMaskParams, title="SpaMask")
+def load(path) -> TrainedState:
+    return get("spamask").load(path)
 
 
 def objective(rng_seed: int = 0, **values):

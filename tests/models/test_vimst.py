@@ -20,11 +20,12 @@ from napari_stmask.io.sample import sample_section
 from napari_stmask.models import get
 from napari_stmask.models.dual_inference import reconstruct, unit
 from napari_stmask.models.expression_input import prepare
+from napari_stmask.models.image_input import SECTIONS, encoded, image_input
 from napari_stmask.models.spamask.params import SpaMaskParams
 from napari_stmask.models.vimst.fusion import fused
-from napari_stmask.models.vimst.image import SECTIONS, encoded, image_input, waves
 from napari_stmask.models.vimst.method import graph_of, masking_of
 from napari_stmask.models.vimst.params import ViMSTParams
+from napari_stmask.models.vimst.position import waves
 from napari_stmask.nn.dual_mask import DualMaskObjective, Masking
 from napari_stmask.nn.graph_autoencoder import DualMaskNet
 from napari_stmask.nn.losses import link_loss, scaled_cosine_error

@@ -134,7 +134,7 @@ def heterogeneity_steps(
     share = np.divide(whole, total, out=np.full_like(whole, np.nan), where=total > 0)
     entropy = _entropy(share)
     boundary = _boundary(densify(around, what="the neighbours"), groups.codes)
-    pairs = sp.csr_matrix(links).tocoo()
+    pairs = links.tocoo()
     known = (groups.codes[pairs.row] >= 0) & (groups.codes[pairs.col] >= 0)
     i, j = pairs.row[known], pairs.col[known]
     count = _pair_counts(groups.codes, i, j, k)

@@ -6,7 +6,7 @@ dimensions raise the silhouette of any partition, whether it follows the tissue 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ class EmbeddingQuality:
     s_dbw: float | None
     spots: int
     domains: int
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
 def embedding_quality(
@@ -84,7 +84,7 @@ def embedding_quality(
     """
     if max_spots < 10:
         raise ParameterError(f"max_spots is {max_spots}", "use at least 10")
-    groups = groups_of(domains, at_least=1)
+    groups = groups_of(domains)
     used = usable_rows(embedding, len(groups.codes)) & (groups.codes >= 0)
     points = np.asarray(embedding[used], dtype=np.float64)
     names, codes = np.unique(groups.codes[used], return_inverse=True)
@@ -95,7 +95,7 @@ def embedding_quality(
     if not 2 <= k < n:
         notes.append(f"{k} domains of {n} spots cannot be compared.")
         return EmbeddingQuality(None, None, None, None, n, k, tuple(notes))
-    pick = _sample(codes, min(n, max_spots), np.random.default_rng(seed))
+    pick = np.sort(np.random.default_rng(seed).choice(n, min(n, max_spots), replace=False))
     if pick.size < n:
         notes.append(f"The silhouette is that of {pick.size} spots drawn at random.")
     silhouette = None
@@ -110,11 +110,6 @@ def embedding_quality(
         k,
         tuple(notes),
     )
-
-
-def _sample(codes: NDArray[np.intp], size: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """``size`` spots drawn without replacement."""
-    return np.sort(rng.choice(len(codes), size, replace=False))
 
 
 def s_dbw(points: NDArray[np.float64], codes: NDArray[np.intp]) -> float | None:

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..cli_reading import with_reading
-from ..core.errors import OutputError, ParameterError
-from .job import Json, Out, aligned, plain, watched
+from .job import Json, Out, aligned, check_table, plain, save_table, watched
 
 __all__ = ["denoising"]
 
@@ -30,25 +29,17 @@ def denoising(
 ) -> None:
     """How well denoised genes tell molecules that were held out; needs no truth."""
     from ..api import params
-    from ..cli import emit
-    from ..io.atomic import atomic_path, check_target
-    from ..io.read import read_sections
+    from ..cli import emit, read_one
     from ..scoring import denoising_steps
 
     if out is not None:
-        if out.suffix.lower() != ".csv":
-            raise OutputError(f"{out} is no table", "give a name that ends in .csv")
-        check_target(out)
-    sections = read_sections(path, **reading)
-    if len(sections) != 1:
-        raise ParameterError(f"{path} holds {len(sections)} sections", "give one of them")
-    chosen = params(method, platform=sections[0].platform, preset=preset, seed=seed)
-    table = watched(denoising_steps(method, sections[0], chosen, share=share))
-    if out is not None:
-        with atomic_path(out) as temporary:
-            table.to_csv(temporary, index=False)
+        check_table(out)
+    section = read_one(path, reading)
+    chosen = params(method, platform=section.platform, preset=preset, seed=seed)
+    table = watched(denoising_steps(method, section, chosen, share=share))
     lines = aligned(table)
     lines.append("Pearson correlation of each gene with the molecules that were held out.")
     if out is not None:
+        save_table(table, out)
         lines.append(f"written to {out}")
     emit(plain({"scores": table, "out": None if out is None else str(out)}), json_out, lines)

@@ -4,81 +4,55 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from ..cli_reading import with_reading
 from ..core.errors import ParameterError
-from .job import (
-    Domains,
-    FigureFile,
-    Json,
-    Key,
-    Layer,
-    Out,
-    PathArgument,
-    Write,
-    finish_values,
-    open_job,
-    watched,
-)
+from .job import Call, Layer, analysis, watched
 
 __all__ = ["emt", "markers", "metagene", "svgs"]
 
 
-@with_reading
+@analysis("figure")
 def markers(
-    path: PathArgument,
-    key: Key,
+    call: Call,
     *,
-    reading: dict[str, Any],
-    domains: Domains = None,
     test: Annotated[
         Literal["wilcoxon", "t-test"], typer.Option(help="How genes are compared.")
     ] = "wilcoxon",
     n_genes: Annotated[int, typer.Option(min=1, help="Genes kept for each domain.")] = 50,
     layer: Layer = None,
-    out: Out = None,
-    figure: FigureFile = None,
-    json_out: Json = False,
 ) -> None:
     """Genes of each domain against the rest of the section."""
     from ..analysis.markers import marker_steps
     from ..viz.plots import marker_figure
 
-    job = open_job(path, key, domains, reading, out=out, figure=figure)
+    job = call.open()
     table = watched(marker_steps(job.section, job.domains, n_genes=n_genes, test=test, layer=layer))
-    notes = table.attrs["notes"]
     lines = [
         f"{name}: {', '.join(part['gene'].head(8))}"
         for name, part in table.groupby("domain", sort=False)
     ]
     job.finish(
-        {"markers": table, "notes": notes},
-        lines + [f"note: {note}" for note in notes],
-        json_out,
+        {"markers": table},
+        lines,
         table=table,
-        figure=marker_figure(table, fold="log2_fold_change") if figure else None,
+        notes=table.attrs["notes"],
+        figure=lambda: marker_figure(table, fold="log2_fold_change"),
     )
 
 
-@with_reading
+@analysis("figure")
 def svgs(
-    path: PathArgument,
-    key: Key,
+    call: Call,
     *,
-    reading: dict[str, Any],
-    domains: Domains = None,
     domain: Annotated[str | None, typer.Option(help="Only this domain; default: all.")] = None,
     layer: Layer = None,
     max_p: Annotated[float, typer.Option(help="Adjusted p below which a gene passes.")] = 0.05,
     min_share: Annotated[float, typer.Option(help="Share of the domain's spots.")] = 0.8,
     min_ratio: Annotated[float, typer.Option(help="Ratio to the neighbours' share.")] = 1.0,
     min_fold: Annotated[float, typer.Option(help="Fold change against the neighbours.")] = 1.5,
-    out: Out = None,
-    figure: FigureFile = None,
-    json_out: Json = False,
 ) -> None:
     """Genes of each domain against the domains around it (SpaGCN)."""
     import pandas as pd
@@ -86,7 +60,7 @@ def svgs(
     from ..analysis.domain_svgs import domain_svgs_steps
     from ..viz.plots import marker_figure
 
-    job = open_job(path, key, domains, reading, out=out, figure=figure)
+    job = call.open()
     found = watched(
         domain_svgs_steps(
             job.section,
@@ -111,34 +85,26 @@ def svgs(
     job.finish(
         {"domains": [asdict(one) for one in found]},
         lines,
-        json_out,
         table=table,
-        figure=marker_figure(table, fold="fold_change") if figure else None,
+        figure=lambda: marker_figure(table, fold="fold_change"),
     )
 
 
-@with_reading
+@analysis("figure", "write")
 def metagene(
-    path: PathArgument,
-    key: Key,
-    domain: Annotated[str, typer.Option(help="Domain to mark.")],
+    call: Call,
     *,
-    reading: dict[str, Any],
-    domains: Domains = None,
+    domain: Annotated[str, typer.Option(help="Domain to mark.")],
     start: Annotated[
         str | None, typer.Option(help="Gene to begin with; default: the first of 'svgs'.")
     ] = None,
     max_rounds: Annotated[int, typer.Option(min=1, help="Most rounds.")] = 5,
     layer: Layer = None,
-    out: Out = None,
-    figure: FigureFile = None,
-    write: Write = None,
-    json_out: Json = False,
 ) -> None:
     """A sum and difference of genes that marks one domain (SpaGCN)."""
     from ..analysis.meta_genes import meta_gene_steps
 
-    job = open_job(path, key, domains, reading, out=out, figure=figure, write=write)
+    job = call.open()
     meta = watched(
         meta_gene_steps(
             job.section, job.domains, domain, start=start, max_rounds=max_rounds, layer=layer
@@ -152,25 +118,18 @@ def metagene(
         f"false spots {' -> '.join(map(str, meta.false_spots))}",
         meta.stopped,
     ]
-    finish_values(job, facts, lines, json_out, "metagene", meta.values, "Meta-gene (log units)")
+    job.finish_values(facts, lines, "metagene", meta.values, "Meta-gene (log units)")
 
 
-@with_reading
+@analysis("figure", "write")
 def emt(
-    path: PathArgument,
-    key: Key,
+    call: Call,
     *,
-    reading: dict[str, Any],
-    domains: Domains = None,
     gene_sets: Annotated[
         Path | None,
         typer.Option(help="File (.gmt, .csv) with sets 'epithelial' and 'mesenchymal'."),
     ] = None,
     layer: Layer = None,
-    out: Out = None,
-    figure: FigureFile = None,
-    write: Write = None,
-    json_out: Json = False,
 ) -> None:
     """Epithelial-mesenchymal score of every spot, compared between domains."""
     from ..analysis.signatures import emt_score, read_gene_sets
@@ -182,7 +141,7 @@ def emt(
             f"{gene_sets} holds the sets {', '.join(sets)}",
             "name two of them 'epithelial' and 'mesenchymal'",
         )
-    job = open_job(path, key, domains, reading, out=out, figure=figure, write=write)
+    job = call.open()
     score = emt_score(
         job.section,
         epithelial=sets.get("epithelial"),
@@ -193,4 +152,4 @@ def emt(
     lines = [f"{len(score.used)} genes used"]
     if score.missing:
         lines.append(f"note: not in the section: {', '.join(score.missing)}")
-    finish_values(job, facts, lines, json_out, "emt", score.values, "EMT score (z)")
+    job.finish_values(facts, lines, "emt", score.values, "EMT score (z)")

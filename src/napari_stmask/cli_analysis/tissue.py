@@ -10,19 +10,7 @@ import typer
 
 from ..cli_reading import with_reading
 from ..core.errors import ParameterError
-from .job import (
-    Domains,
-    FigureFile,
-    Json,
-    Key,
-    Out,
-    PathArgument,
-    Write,
-    aligned,
-    open_job,
-    plain,
-    watched,
-)
+from .job import Call, Json, aligned, analysis, plain, watched
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,13 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["heterogeneity", "join", "quality", "trajectory"]
 
 
-@with_reading
+@analysis("figure", "write")
 def trajectory(
-    path: PathArgument,
-    key: Key,
+    call: Call,
     *,
-    reading: dict[str, Any],
-    domains: Domains = None,
     root: Annotated[str | None, typer.Option(help="Name of the spot where time begins.")] = None,
     root_domain: Annotated[
         str | None, typer.Option(help="Domain in which time begins, instead of a spot.")
@@ -45,10 +30,6 @@ def trajectory(
     n_neighbors: Annotated[int, typer.Option(min=2, help="Links of a spot.")] = 15,
     umap: Annotated[bool, typer.Option("--umap", help="Compute a UMAP too.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the solver and of UMAP.")] = 0,
-    out: Out = None,
-    figure: FigureFile = None,
-    write: Write = None,
-    json_out: Json = False,
 ) -> None:
     """Which domains pass into one another (PAGA), and the order of the spots (pseudotime)."""
     import pandas as pd
@@ -56,8 +37,8 @@ def trajectory(
     from ..analysis.trajectory import trajectory_steps
     from ..viz.plots import graph_figure
 
-    job = open_job(path, key, domains, reading, out=out, figure=figure, write=write)
-    if write is not None and root is None and root_domain is None and not umap:
+    job = call.open()
+    if call.write is not None and root is None and root_domain is None and not umap:
         raise ParameterError(
             "without a root there is no value of a spot to write", "give --root-domain or --root"
         )
@@ -65,7 +46,7 @@ def trajectory(
         trajectory_steps(
             job.section,
             job.domains,
-            key=key,
+            key=call.key,
             root=root,
             root_domain=root_domain,
             n_neighbors=n_neighbors,
@@ -100,43 +81,33 @@ def trajectory(
             "connectivities": found.connectivities,
             "root": None if found.root is None else names[found.root],
             "median_pseudotime": median.to_dict() if found.root is not None else None,
-            "notes": found.notes,
         },
-        lines + [f"note: {note}" for note in found.notes],
-        json_out,
+        lines,
         table=pd.DataFrame(spots),
-        figure=graph_figure(
+        notes=found.notes,
+        figure=lambda: graph_figure(
             found.connectivities, found.positions, found.domains, job.partition.colors, sizes
-        )
-        if figure
-        else None,
+        ),
         values=values,
     )
 
 
-@with_reading
+@analysis("figure", "write")
 def heterogeneity(
-    path: PathArgument,
-    key: Key,
+    call: Call,
     *,
-    reading: dict[str, Any],
-    domains: Domains = None,
     n_neighbors: Annotated[
         int | None, typer.Option(min=1, help="Nearest spots; default: the first ring.")
     ] = None,
     radius_um: Annotated[float | None, typer.Option(help="Radius in µm instead.")] = None,
     permutations: Annotated[int, typer.Option(min=0, help="Shuffles for z-scores.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Of the shuffles.")] = 0,
-    out: Out = None,
-    figure: FigureFile = None,
-    write: Write = None,
-    json_out: Json = False,
 ) -> None:
     """How mixed the tissue is around each spot, and which domains touch."""
     from ..analysis.heterogeneity import heterogeneity_steps
     from ..viz.plots import composition_figure
 
-    job = open_job(path, key, domains, reading, out=out, figure=figure, write=write)
+    job = call.open()
     found = watched(
         heterogeneity_steps(
             job.section,
@@ -157,28 +128,20 @@ def heterogeneity(
             "enrichment": enrichment,
         },
         [*aligned(found.summary), "shares of the neighbours, by row:", *contacts],
-        json_out,
         table=found.summary.join(found.contacts.add_prefix("contact_").reset_index(drop=True)),
-        figure=composition_figure(
+        figure=lambda: composition_figure(
             found.contacts.to_numpy(), found.domains, found.domains, job.partition.colors
-        )
-        if figure
-        else None,
+        ),
         values={"entropy": found.entropy, "boundary": found.boundary},
     )
 
 
-@with_reading
+@analysis()
 def quality(
-    path: PathArgument,
-    key: Key,
+    call: Call,
     *,
-    reading: dict[str, Any],
-    domains: Domains = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the sample of spots.")] = 0,
     max_spots: Annotated[int, typer.Option(min=10, help="Spots of the silhouette.")] = 5000,
-    out: Out = None,
-    json_out: Json = False,
 ) -> None:
     """How compact and separate the domains are in the embedding, without labels."""
     import pandas as pd
@@ -186,9 +149,9 @@ def quality(
     from ..analysis.inputs import embedding_of
     from ..analysis.quality import embedding_quality
 
-    job = open_job(path, key, domains, reading, out=out)
+    job = call.open()
     found = embedding_quality(
-        embedding_of(job.section, key), job.domains, seed=seed, max_spots=max_spots
+        embedding_of(job.section, call.key), job.domains, seed=seed, max_spots=max_spots
     )
     facts = asdict(found)
     notes = facts.pop("notes")
@@ -203,12 +166,7 @@ def quality(
         for name, word in better.items()
     ]
     lines.append("These compare partitions of one embedding; do not choose its size by them.")
-    job.finish(
-        {**facts, "notes": notes},
-        lines + [f"note: {note}" for note in notes],
-        json_out,
-        table=pd.DataFrame([facts]),
-    )
+    job.finish(facts, lines, table=pd.DataFrame([facts]), notes=notes)
 
 
 @with_reading

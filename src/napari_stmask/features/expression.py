@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
@@ -100,13 +101,15 @@ def select_genes(
     min_cells: int,
     min_counts: int = 10,
     where: str = "the section",
+    batches: NDArray[np.intp] | None = None,
 ) -> NDArray[np.intp]:
     """Positions of the ``n_top`` most variable genes among those seen often enough.
 
     Ranks raw counts with `scanpy.pp.highly_variable_genes` (``seurat_v3``); where no more
     than ``n_top`` genes pass the filter (targeted panels) all of them are taken. Its curve of
     variance over mean is fitted to a wider share of the genes where many have the same mean, as
-    those of small bins do. ``where`` names the section in messages.
+    those of small bins do. ``where`` names the section in messages. With ``batches``, (n_spots,)
+    codes, genes are ranked within each batch and the ranks are combined.
 
     Raises
     ------
@@ -126,9 +129,13 @@ def select_genes(
     import scanpy as sc
 
     table = AnnData(counts[:, kept])
+    key = None
+    if batches is not None and np.unique(batches).size > 1:
+        key, table.obs["batch"] = "batch", pd.Categorical(batches)
+    options = {"flavor": "seurat_v3", "n_top_genes": n_top, "batch_key": key}
     for span in _SPANS:
         try:
-            sc.pp.highly_variable_genes(table, flavor="seurat_v3", n_top_genes=n_top, span=span)
+            sc.pp.highly_variable_genes(table, span=span, **options)
         except ValueError:
             continue
         return np.asarray(kept[table.var["highly_variable"].to_numpy()])

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from ..nn.graph_autoencoder import DualMaskNet, GraphAutoencoder
 from ..nn.sparse import torch_csr
-from .expression_input import Prepared
+from .dual_params import DualMaskParams
+from .expression_input import Prepared, gene_layer
 
-__all__ = ["beside", "denoised_layer", "embed", "reconstruct", "unit"]
+__all__ = ["beside", "denoised_layer", "embed", "net_from", "reconstruct", "unit"]
 
 _BLOCK = 2048
 Float = NDArray[np.float32]
+
+
+def net_from(tensors: Mapping[str, Tensor], params: DualMaskParams, _: int) -> DualMaskNet:
+    """A network from its tensors, in evaluation mode."""
+    widths = [tensors[f"branches.{i}.w1"].shape[0] for i in range(len(tensors["mix"]))]
+    hidden, latent = tensors["branches.0.w2"].shape
+    net = DualMaskNet(
+        widths, hidden, latent, generator=torch.Generator(), dropout=params.link_dropout
+    )
+    net.load_state_dict(dict(tensors))
+    return net.eval()
 
 
 @torch.no_grad()
@@ -108,11 +121,5 @@ def denoised_layer(
     mean = np.zeros_like(prepared.x)
     for net, latent in zip(nets, latents, strict=True):
         mean += reconstruct(net, latent, prepared.x, adjacency, device) / len(nets)
-    blocks = []
-    for start in range(0, len(mean), _BLOCK):
-        block = sp.coo_matrix(prepared.to_genes(mean[start : start + _BLOCK]))
-        shape = (block.shape[0], n_genes)
-        blocks.append(sp.csr_matrix((block.data, (block.row, prepared.genes[block.col])), shape))
-    flag = np.zeros(n_genes, dtype=bool)
-    flag[prepared.genes] = True
-    return sp.vstack(blocks, format="csr", dtype=np.float32), flag
+    rows = (prepared.to_genes(mean[i : i + _BLOCK]) for i in range(0, len(mean), _BLOCK))
+    return gene_layer(rows, prepared.genes, n_genes)

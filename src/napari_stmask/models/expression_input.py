@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,9 +22,9 @@ from ..features.expression import (
     select_genes,
     standardise,
 )
-from .dual_params import DualMaskParams
+from .trained_params import TrainedParams
 
-__all__ = ["MIN_SPOTS", "Prepared", "check_size", "normalised", "possible_neighbours", "prepare"]
+__all__ = ["MIN_SPOTS", "Prepared", "check_size", "gene_layer", "normalised", "prepare"]
 
 MIN_SPOTS = 10
 _PUBLISHED_TARGET = 1e6
@@ -66,24 +67,20 @@ class Prepared:
             return rows[:, part]
         return np.asarray(rows @ self.components[:, part] + self.centre[part], dtype=np.float32)
 
-    def notes(self, section: Section, params: DualMaskParams) -> list[str]:
+    def notes(self, params: TrainedParams) -> list[str]:
         """Where the section is too small for what was asked."""
-        notes, d = [], self.x.shape[1]
-        if params.features == "pca" and d < params.n_pcs_in:
-            notes.append(
-                f"Only {d} principal components, not {params.n_pcs_in}: few spots or genes."
-            )
-        if possible_neighbours(section, params) < params.neighbours:
-            notes.append(f"Fewer than {params.neighbours} neighbours: the section is too small.")
-        return notes
+        d = self.x.shape[1]
+        if self.components is None or d >= params.n_pcs_in:
+            return []
+        return [f"Only {d} principal components, not {params.n_pcs_in}: few spots or genes."]
 
 
-def normalised(section: Section, genes: NDArray[np.intp], params: DualMaskParams) -> sp.csr_matrix:
+def normalised(section: Section, genes: NDArray[np.intp], params: TrainedParams) -> sp.csr_matrix:
     """(n_spots, n_selected) normalised values of ``genes``, library size over all genes."""
     counts = section.counts()
     totals = np.asarray(counts.sum(axis=1)).ravel()
-    target = _TARGET if params.log_transform else _PUBLISHED_TARGET
-    return log_normalise(counts[:, genes], totals, target=target, log=params.log_transform)
+    target = _TARGET if params.takes_log else _PUBLISHED_TARGET
+    return log_normalise(counts[:, genes], totals, target=target, log=params.takes_log)
 
 
 def check_size(section: Section) -> None:
@@ -101,8 +98,12 @@ def check_size(section: Section) -> None:
         )
 
 
-def prepare(section: Section, params: DualMaskParams) -> Steps[Prepared]:
+def prepare(
+    section: Section, params: TrainedParams, *, batches: NDArray[np.intp] | None = None
+) -> Steps[Prepared]:
     """Select genes, normalise, scale and project; counts stay sparse throughout.
+
+    Genes are ranked within each of the ``batches`` where (n_spots,) codes of them are given.
 
     Raises
     ------
@@ -113,18 +114,22 @@ def prepare(section: Section, params: DualMaskParams) -> Steps[Prepared]:
     n = section.n_spots
     counts = section.counts()
     genes = select_genes(
-        counts, n_top=params.n_hvg, min_cells=min_cells_for(n), where=section.where
+        counts,
+        n_top=params.n_hvg,
+        min_cells=min_cells_for(n),
+        where=section.where,
+        batches=batches,
     )
     yield Progress(1, 3, "preparing", message=f"{len(genes)} genes selected.")
     # The published input is centred and scaled but not clipped; with log1p tails are cut.
     expression = Expression(normalised(section, genes, params), genes)
     expression = standardise(
-        expression, clip=_CLIP if params.log_transform else None, scale=params.scale_genes
+        expression, clip=_CLIP if params.takes_log else None, scale=params.scale_genes
     )
     assert expression.sd is not None
     assert expression.ceiling is not None
     yield Progress(2, 3, "preparing", message="Projecting.")
-    if params.features == "hvg":
+    if not params.projects:
         x = densify(expression.matrix, what="the table of variable genes")
         return Prepared(x, genes, expression.sd, expression.ceiling, None, None)
     scores, pca = pca_scores(expression.matrix, params.n_pcs_in, seed=params.seed)
@@ -136,9 +141,23 @@ def _loadings(pca: PCA) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     return pca.components_.astype(np.float32), np.asarray(pca.mean_, dtype=np.float32).ravel()
 
 
-def possible_neighbours(section: Section, params: DualMaskParams) -> int:
-    """Neighbours that are linked: those asked for, or half of the section at most.
+def gene_layer(
+    blocks: Iterable[NDArray[np.float32]], genes: NDArray[np.intp], n_genes: int
+) -> tuple[sp.csr_matrix, NDArray[np.bool_]]:
+    """A layer over all genes from blocks of rows of the selected ones.
 
-    A spot that averages over everything is like every other.
+    Returns
+    -------
+    layer
+        (n_spots, n_genes) CSR float32; columns of genes that were not selected are empty.
+    selected
+        (n_genes,) True for the genes that have values.
     """
-    return min(params.neighbours, max(1, (section.n_spots - 1) // 2))
+    parts = []
+    for rows in blocks:
+        block = sp.coo_matrix(rows)
+        shape = (block.shape[0], n_genes)
+        parts.append(sp.csr_matrix((block.data, (block.row, genes[block.col])), shape))
+    flag = np.zeros(n_genes, dtype=bool)
+    flag[genes] = True
+    return sp.vstack(parts, format="csr", dtype=np.float32), flag

@@ -1,21 +1,22 @@
 """Sparse propagation over a symmetric graph, deterministic on the CPU.
 
-One CSR product serves forward and backward: for a symmetric matrix the gradient of ``A x`` is
-``A g``, so no transposed copy is kept and no scatter with its unordered sums is needed.
+The gradient of ``A x`` is ``A^T g``: a CSR copy of the transpose is kept, so that no scatter with
+its unordered sums is needed. A symmetric matrix serves as its own.
 """
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-__all__ = ["propagate", "torch_csr"]
+__all__ = ["Operator", "propagate", "torch_csr"]
 
 
 @cache
@@ -39,15 +40,40 @@ def torch_csr(matrix: sp.csr_matrix, device: torch.device | str = "cpu") -> Tens
     ).to(device)
 
 
-class _SymmetricProduct(torch.autograd.Function):
+class _Product(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, adjacency: Tensor, x: Tensor) -> Tensor:
-        ctx.adjacency = adjacency
-        return adjacency @ x
+    def forward(ctx: Any, matrix: Tensor, transposed: Tensor, x: Tensor) -> Tensor:
+        ctx.transposed = transposed
+        return matrix @ x
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor]:
-        return None, ctx.adjacency @ grads[0].contiguous()
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor]:
+        return None, None, ctx.transposed @ grads[0].contiguous()
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A fixed sparse matrix that multiplies, and its transpose for the gradient.
+
+    Attributes
+    ----------
+    matrix, transposed
+        (m, n) and (n, m) sparse CSR.
+    """
+
+    matrix: Tensor
+    transposed: Tensor
+
+    @classmethod
+    def of(cls, matrix: sp.csr_matrix, device: torch.device | str = "cpu") -> Self:
+        """Copy a scipy matrix to the device."""
+        return cls(torch_csr(matrix, device), torch_csr(matrix.T.tocsr(), device))
+
+    def __matmul__(self, x: Tensor) -> Tensor:
+        """``matrix @ x``, (m, d) from (n, d) dense."""
+        if x.requires_grad:
+            return _Product.apply(self.matrix, self.transposed, x)  # type: ignore[no-any-return, no-untyped-call]
+        return self.matrix @ x
 
 
 def propagate(adjacency: Tensor, x: Tensor) -> Tensor:
@@ -65,6 +91,4 @@ def propagate(adjacency: Tensor, x: Tensor) -> Tensor:
     torch.Tensor
         (n, d).
     """
-    if x.requires_grad:
-        return _SymmetricProduct.apply(adjacency, x)  # type: ignore[no-any-return, no-untyped-call]
-    return adjacency @ x
+    return Operator(adjacency, adjacency) @ x

@@ -15,7 +15,7 @@ from scipy.stats import gaussian_kde
 
 from ...viz.palette import readable_text
 from ...viz.plots import MIN_LINK
-from ..parts import plain_tip
+from ..parts import plain_label, plain_tip
 
 __all__ = ["BarChart", "Chart", "GraphChart", "HeatChart", "ViolinChart", "titled"]
 
@@ -238,7 +238,7 @@ class BarChart(Chart):
         self._name_axis(0, names)
         self.axes[1].setTicks([[(v, f"{v:g}") for v in (0, 0.25, 0.5, 0.75, 1)]])
         self.axes[1].setLabel("share of the surroundings")
-        self.setFixedHeight(int(70 + 18 * max(len(names), 3)))
+        self.setFixedHeight(70 + 18 * max(len(names), 3))
         self.box.setRange(xRange=(0, 1), yRange=(-0.5, len(names) - 0.5), padding=0)
         self.describe(
             "; ".join(
@@ -298,8 +298,6 @@ class HeatChart(Chart):
 
 def titled(text: str) -> QWidget:
     """A small heading above a chart or table."""
-    from ..parts import plain_label
-
     label = plain_label(text)
     font = label.font()
     font.setBold(True)

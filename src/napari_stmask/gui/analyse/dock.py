@@ -310,9 +310,7 @@ class AnalyseDock(Page):
     @slot
     def _on_done(self, found: Any) -> None:
         job, self._job = self._job, None
-        if job is None:
-            return
-        if self._drop_if_gone(job):
+        if job is None or self._drop_if_gone(job):
             return
         self.say("")
         if isinstance(job.about, Subject):

@@ -115,7 +115,7 @@ class HeterogeneityPanel(Panel):
     def arrived(self, kind: str, found: Any, subject: Subject) -> None:
         """Show the entropy."""
         del kind
-        self._show(subject.item, subject.domains.key, "entropy", found.entropy)
+        self._show_entropy(subject.item, subject.domains.key, found)
 
     def show_answer(self, found: dict[str, Any], answer: Answer) -> None:
         """Summary, bars and matrix."""
@@ -152,22 +152,17 @@ class HeterogeneityPanel(Panel):
 
     @slot
     def _on_entropy(self) -> None:
-        self._show_known("entropy")
+        self.show_again(self._show_entropy)
 
     @slot
     def _on_border(self) -> None:
-        self._show_known("boundary")
+        self.show_again(self._show_border)
 
-    def _show_known(self, name: str) -> None:
-        session = self.desk.session
-        answer = self.known(session.selected_domains)
-        if session.selected is not None and answer is not None:
-            values = getattr(answer.found["main"], name)
-            self._show(session.selected, session.selected_key or "", name, values)
+    def _show_entropy(self, item: Item, key: str, found: Heterogeneity) -> None:
+        self.desk.show_values(item, "entropy", "entropy", found.entropy, key=key)
 
-    def _show(self, item: Item, key: str, name: str, values: NDArray[Any]) -> None:
-        title = "entropy" if name == "entropy" else "borders"
-        self.desk.show_values(item, name, title, values, key=key)
+    def _show_border(self, item: Item, key: str, found: Heterogeneity) -> None:
+        self.desk.show_values(item, "boundary", "borders", found.boundary, key=key)
 
 
 def _composition(found: Heterogeneity, answer: Answer) -> NDArray[np.float64]:

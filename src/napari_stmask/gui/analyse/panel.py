@@ -135,14 +135,22 @@ class Panel(QObject):
     def keep(self, kind: str, found: Any, subject: Any) -> None:
         """Remember an answer; those to further questions go with the main one."""
         if isinstance(subject, Subject):
-            old, state = self._answers.get(subject.domains), subject.state
-            further = kind != "main" and old is not None and old.state is state
-            before = old.found if further and old is not None else {}
-            spots = subject.section.adata.obs_names
-            self._answers[subject.domains] = Answer({**before, kind: found}, state, spots)
+            old, before = self._answers.get(subject.domains), {}
+            if kind != "main" and old is not None and old.state is subject.state:
+                before = old.found
+            self._answers[subject.domains] = Answer(
+                {**before, kind: found}, subject.state, subject.section.adata.obs_names
+            )
         else:
             anchor = subject.origin if isinstance(subject, Whole) else self.desk.session
             self._answers[anchor] = Answer({kind: found})
+
+    def show_again(self, show: Callable[[Item, str, Any], None], kind: str = "main") -> None:
+        """Call ``show`` with the selected section, the key of its result and what is known."""
+        session = self.desk.session
+        answer = self.known(session.selected_domains)
+        if session.selected is not None and answer is not None and kind in answer.found:
+            show(session.selected, session.selected_key or "", answer.found[kind])
 
     def colors(self, answer: Answer, names: list[str] | tuple[str, ...]) -> list[str]:
         """Colours of domains as the legend shows them now."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,20 +22,35 @@ if TYPE_CHECKING:
 
 __all__ = ["QualityPanel"]
 
+
+@dataclass(frozen=True)
+class _Index:
+    full: str
+    short: str
+    form: str
+    better: str
+    tip: str
+
+
 _INDICES = {
-    "silhouette": ("Silh.", "higher", "Nearness to the own domain against the next one, -1 to 1"),
-    "davies_bouldin": ("DB", "lower", "Width of domains over the distance between them, from 0"),
-    "calinski_harabasz": ("CH", "higher", "Spread between domains over that within, from 0"),
-    "s_dbw": ("S_Dbw", "lower", "Spread within domains plus density between them, from 0"),
-}
-_FULL = {
-    "silhouette": "Silhouette",
-    "davies_bouldin": "Davies-Bouldin",
-    "calinski_harabasz": "Calinski-Harabasz",
-    "s_dbw": "S_Dbw",
-}
+    "silhouette": _Index(
+        "Silhouette", "Silh.", ".3f", "higher",
+        "Nearness to the own domain against the next one, -1 to 1",
+    ),
+    "davies_bouldin": _Index(
+        "Davies-Bouldin", "DB", ".3f", "lower",
+        "Width of domains over the distance between them, from 0",
+    ),
+    "calinski_harabasz": _Index(
+        "Calinski-Harabasz", "CH", ",.0f", "higher",
+        "Spread between domains over that within, from 0",
+    ),
+    "s_dbw": _Index(
+        "S_Dbw", "S_Dbw", ".3f", "lower",
+        "Spread within domains plus density between them, from 0",
+    ),
+}  # fmt: skip
 _TITLES = {"gene": "expression", "image": "image"}
-_FORMS = {"silhouette": ".3f", "davies_bouldin": ".3f", "calinski_harabasz": ",.0f", "s_dbw": ".3f"}
 
 
 class QualityPanel(Panel):
@@ -58,17 +73,15 @@ class QualityPanel(Panel):
             )
         ]
         columns += [
-            Column(n, title, _FORMS[n], f"{_FULL[n]}: {tip}; {side} is better.", 52)
-            for n, (title, side, tip) in _INDICES.items()
+            Column(n, i.short, i.form, f"{i.full}: {i.tip}; {i.better} is better.", 52)
+            for n, i in _INDICES.items()
         ]
         self.rows = FrameTable(columns, "Indices of the domains")
         self.results.addWidget(self.rows)
-        lines = [
-            f"{_FULL[n]} ({title}): {tip}. {side.capitalize()} is better."
-            if _FULL[n] != title
-            else f"{title}: {tip}. {side.capitalize()} is better."
-            for n, (title, side, tip) in _INDICES.items()
-        ]
+        lines = []
+        for i in _INDICES.values():
+            name = i.full if i.full == i.short else f"{i.full} ({i.short})"
+            lines.append(f"{name}: {i.tip}. {i.better.capitalize()} is better.")
         self.results.addWidget(plain_label("\n".join(lines)))
         self.warning = plain_label(
             "\u26a0 Do not choose the size of the embedding by these numbers: with fewer "
@@ -100,7 +113,7 @@ class QualityPanel(Panel):
         """Bars."""
         from ...viz.plots import quality_figure
 
-        titles = {n: f"{_FULL[n]}\n({side} is better)" for n, (_, side, _) in _INDICES.items()}
+        titles = {n: f"{i.full}\n({i.better} is better)" for n, i in _INDICES.items()}
         return quality_figure(answer.found["main"], titles)
 
 
@@ -108,10 +121,11 @@ def _measured(subject: Subject) -> Steps[pd.DataFrame]:
     adata, key = subject.section.adata, subject.domains.key
     views = [v for v in VIEWS if f"{key}_{v}" in adata.obs and f"X_{key}_{v}" in adata.obsm]
     rows = []
-    for i, view in enumerate((None, *views)):
-        name = "joint" if view is None and views else "result" if view is None else _TITLES[view]
+    for i, view in enumerate(("", *views)):
+        name = _TITLES[view] if view else "joint" if views else "result"
         yield Progress(i, 1 + len(views), f"measuring {name}")
-        labels = subject.labels if view is None else adata.obs[f"{key}_{view}"]
-        found = embedding_quality(adata.obsm[f"X_{key}" + (f"_{view}" if view else "")], labels)
+        column = f"{key}_{view}" if view else key
+        labels = adata.obs[column] if view else subject.labels
+        found = embedding_quality(adata.obsm[f"X_{column}"], labels)
         rows.append({"embedding": name, **asdict(found)})
     return pd.DataFrame(rows)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QGridLayout, QHBoxLayout
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout
 
 from ...analysis.signatures import (
     SIGNATURES,
@@ -115,12 +115,10 @@ class SignaturesPanel(Panel):
         self.results.addWidget(titled("Differences between domains"))
         self.pairs = FrameTable(_PAIRS, "Differences between domains")
         self.results.addWidget(self.pairs)
-        grid = QGridLayout()
         self.show_layer = make_button(
             "Show on the tissue", "Bring the layer of the score to the front.", self._on_layer
         )
-        grid.addWidget(self.show_layer, 0, 0)
-        self.results.addLayout(grid)
+        self.results.addWidget(self.show_layer)
         self._on_reset()
 
     def follow(self, item: Item | None, domains: DomainSet | None) -> None:
@@ -232,10 +230,7 @@ class SignaturesPanel(Panel):
 
     @slot
     def _on_layer(self) -> None:
-        session = self.desk.session
-        answer = self.known(session.selected_domains)
-        if session.selected is not None and answer is not None:
-            self._show(session.selected, session.selected_key or "", answer.found["main"])
+        self.show_again(self._show)
 
     def _show(self, item: Item, key: str, found: Found) -> None:
         title = "EMT score" if found.name == "emt" else "signature"

@@ -90,11 +90,10 @@ class Subject(Whole):
 
     def gone(self, session: Session) -> str:
         """Whether the section was closed, or another run took the result's place."""
-        if self.item.domains.get(self.domains.key) is self.domains:
-            return super().gone(session)
-        if self.item.id not in session.items:
-            return super().gone(session)
-        return f"The result '{self.domains.key}' of '{self.item.label}' was replaced"
+        replaced = self.item.domains.get(self.domains.key) is not self.domains
+        if replaced and self.item.id in session.items:
+            return f"The result '{self.domains.key}' of '{self.item.label}' was replaced"
+        return super().gone(session)
 
     def selected(self, session: Session) -> bool:
         """Whether the docks are about the result."""
@@ -103,7 +102,7 @@ class Subject(Whole):
     @property
     def labels(self) -> pd.Series:
         """(n_spots,) domains, missing where unassigned, by name of the spot."""
-        return labels_of(self.section, self.state)
+        return labels_of(self.state).set_axis(self.section.adata.obs_names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,10 +131,9 @@ class Answer:
         return now.codes is self.state.codes and now.names == self.state.names
 
 
-def labels_of(section: Section, state: DomainState) -> pd.Series:
-    """The shown domains as a column, with the names of the spots."""
-    values = pd.Categorical.from_codes(state.codes, pd.Index(state.names))
-    return pd.Series(values, index=section.adata.obs_names, name="domain")
+def labels_of(state: DomainState) -> pd.Series:
+    """(n_spots,) domains, missing where unassigned, by position."""
+    return pd.Series(pd.Categorical.from_codes(state.codes, pd.Index(state.names)), name="domain")
 
 
 def count_domains(state: DomainState) -> int:

@@ -155,10 +155,7 @@ class SvgsPanel(Panel):
         meta: MetaGene | None = answer.found.get("meta")
         if meta is None or answer.state is None:
             return marker_figure(self.table(answer), fold="fold_change", n_genes=25)
-        labels = pd.Series(
-            pd.Categorical.from_codes(answer.state.codes, pd.Index(answer.state.names))
-        )
-        values = by_domain(meta.values, labels).values
+        values = by_domain(meta.values, labels_of(answer.state)).values
         return violin_figure(
             values, self.colors(answer, list(values)), label="Meta-gene (log-normalised)"
         )
@@ -195,10 +192,9 @@ class SvgsPanel(Panel):
             raise ParameterError("The domains were edited after this answer", "run it again first")
         subject = Subject.of(item, domains)
         target = answer.found["main"].domain
-        labels = labels_of(subject.section, subject.state)
         make = partial(
-            meta_gene_steps, subject.section, labels, target, start=self.genes.current()
-        )  # fmt: skip
+            meta_gene_steps, subject.section, subject.labels, target, start=self.genes.current()
+        )
         self.desk.launch("meta", make, subject)
 
     @slot
@@ -208,10 +204,7 @@ class SvgsPanel(Panel):
 
     @slot
     def _on_layer(self) -> None:
-        session = self.desk.session
-        answer = self.known(session.selected_domains)
-        if session.selected is not None and answer is not None and "meta" in answer.found:
-            self._show(session.selected, session.selected_key or "", answer.found["meta"])
+        self.show_again(self._show, "meta")
 
     def _show(self, item: Item, key: str, meta: MetaGene) -> None:
         title = f"meta-gene of {meta.domain}"

@@ -24,7 +24,7 @@ from ..parts import narrow_combo, plain_label
 from .charts import GraphChart, titled
 from .panel import Panel
 from .picking import SpotPicker
-from .subject import Answer, Subject
+from .subject import Answer, Subject, labels_of
 from .table import Column, FrameTable
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class TrajectoryPanel(Panel):
         """One row a spot."""
         assert answer.state is not None
         main: Trajectory = answer.found["main"]
-        domain = pd.Categorical.from_codes(answer.state.codes, pd.Index(answer.state.names))
+        domain = labels_of(answer.state)
         columns = {"spot": answer.spots, "domain": domain, "pseudotime": main.pseudotime}
         return pd.DataFrame(columns)
 
@@ -232,10 +232,7 @@ class TrajectoryPanel(Panel):
 
     @slot
     def _on_layer(self) -> None:
-        session = self.desk.session
-        answer = self.known(session.selected_domains)
-        if session.selected is not None and answer is not None:
-            self._show(session.selected, session.selected_key or "", answer.found["main"])
+        self.show_again(self._show)
 
     def _show(self, item: Item, key: str, found: Trajectory) -> None:
         self.desk.show_values(item, "pseudotime", "pseudotime", found.pseudotime, key=key)
@@ -244,8 +241,7 @@ class TrajectoryPanel(Panel):
 def _medians(found: Trajectory, answer: Answer) -> pd.DataFrame:
     """One row a domain, in the order of the graph."""
     assert answer.state is not None
-    labels = pd.Series(pd.Categorical.from_codes(answer.state.codes, pd.Index(answer.state.names)))
-    times = pd.Series(found.pseudotime).groupby(labels, observed=False)
+    times = pd.Series(found.pseudotime).groupby(labels_of(answer.state), observed=False)
     names = list(found.domains)
     return pd.DataFrame(
         {

@@ -12,17 +12,11 @@ from qtpy.QtCore import QObject, Signal
 from ...core.progress import Progress, Steps
 from ..guard import Failure, carried, slot
 
-__all__ = ["StepWorker", "as_steps"]
+__all__ = ["StepWorker"]
 
 INTERVAL = 0.1
 """Shortest time in seconds between two events that reach the window."""
 Make = Callable[[], Steps[Any]]
-
-
-def as_steps(phase: str, function: Callable[..., Any], *args: Any, **options: Any) -> Steps[Any]:
-    """A function without events of its own as a stream of one event."""
-    yield Progress(0, 0, phase)
-    return function(*args, **options)
 
 
 class StepWorker(QObject):

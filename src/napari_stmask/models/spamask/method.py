@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...core.params import DomainParams
 from ...core.progress import Progress, Steps
 from ...core.result import Fit
 from ...core.section import Section
 from ...features.graph import knn_graph, normalised_adjacency
-from ...nn.device import choose_device, in_threads
+from ...nn.device import choose_device
 from ...nn.dual_mask import Masking
-from ..base import Estimate, Needs, only_section
+from ..base import Estimate, Needs
 from ..dual_estimate import input_width, training_estimate
-from ..dual_inference import beside, denoised_layer
-from ..dual_state import DualMaskState
+from ..dual_inference import beside, denoised_layer, net_from
+from ..dual_neighbours import possible_neighbours, small_section_notes
 from ..dual_training import DualMaskTraining
-from ..expression_input import Prepared, check_size, possible_neighbours, prepare
+from ..expression_input import Prepared, prepare
+from ..network_method import NetworkMethod
+from ..trained_state import Build, TrainedState
 from .params import SpaMaskParams
 
 __all__ = ["SpaMask", "masking_of"]
 
 
-class SpaMask:
+class SpaMask(NetworkMethod):
     """Tissue domains by a dual-masking graph autoencoder (Min, Fang et al., 2025)."""
 
     name: ClassVar[str] = "spamask"
@@ -42,32 +41,11 @@ class SpaMask:
     tasks: ClassVar[tuple[str, ...]] = ("domains", "denoise")
     needs: ClassVar[Needs] = Needs(counts=True)
     Params: ClassVar[type[SpaMaskParams]] = SpaMaskParams
-
-    def extras(
-        self,
-        section: Section,  # noqa: ARG002
-        params: SpaMaskParams,  # noqa: ARG002
-        model: str | Path | None = None,  # noqa: ARG002
-    ) -> dict[str, NDArray[Any]]:
-        """Counts and positions are all that SpaMask reads."""
-        return {}
+    build: ClassVar[Build] = staticmethod(net_from)
 
     def estimate(self, sections: Sequence[Section], params: SpaMaskParams) -> Estimate:
         """Expected CPU seconds on one thread and bytes on top of the section."""
         return training_estimate(sections, params, [input_width(params)])
-
-    def fit(self, sections: Sequence[Section], params: SpaMaskParams) -> Steps[Fit]:
-        """Train on one section.
-
-        Raises
-        ------
-        DataError
-            If the section has too few spots or genes, or its matrix holds no counts.
-        ParameterError
-            If more than one section is given.
-        """
-        section = only_section(sections, self.title)
-        return (yield from in_threads(self._fit(section, params), params.threads))
 
     def _fit(self, section: Section, params: SpaMaskParams) -> Steps[Fit]:
         yield Progress(0, 3, "preparing", message="Selecting genes.")
@@ -77,36 +55,13 @@ class SpaMask:
             yield from run.replicate(i)
         return (yield from self._finish(run, section, prepared, params))
 
-    def apply(
-        self, model: str | Path, sections: Sequence[Section], params: SpaMaskParams
-    ) -> Steps[Fit]:
-        """Embed a section with the networks of a saved ``model``; nothing is trained.
-
-        Raises
-        ------
-        DataError
-            If the section lacks genes of the model.
-        """
-        section = only_section(sections, self.title)
-        return (yield from in_threads(self._apply(model, section, params), params.threads))
-
-    def _apply(self, model: str | Path, section: Section, params: SpaMaskParams) -> Steps[Fit]:
-        check_size(section)
-        state = DualMaskState.load(model, self.name, self.Params, title=self.title)
-        yield Progress(0, 1, "preparing", message="Reading the model.")
-        # The network is the model's; how its answer is split and where it runs is the caller's.
-        asked = params.model_dump(include={*DomainParams.model_fields, "denoise"})
-        settings = SpaMaskParams(**(state.params.model_dump() | asked))
+    def _answer(self, state: TrainedState, section: Section, settings: SpaMaskParams) -> Steps[Fit]:
         prepared = state.prepare(section)
         run = _training(section, prepared, settings)
         for net in state.nets:
             run.add(net.to(run.device))
             yield Progress(len(run.nets), len(state.nets), "embedding")
         return (yield from self._finish(run, section, prepared, settings))
-
-    def save_model(self, fit: Fit, path: str | Path) -> None:
-        """Write the trained networks and their preprocessing to ``path`` (safetensors)."""
-        fit.state.save(path)
 
     def _finish(
         self, run: DualMaskTraining, section: Section, prepared: Prepared, params: SpaMaskParams
@@ -123,7 +78,7 @@ class SpaMask:
                 "n_inputs": int(prepared.x.shape[1]),
                 "n_links": int(run.graph.nnz // 2),
                 "device": str(run.device),
-                "notes": prepared.notes(section, params),
+                "notes": small_section_notes(section, prepared, params),
             },
         )
         if params.consensus == "vote" and len(latents) > 1:
@@ -134,7 +89,7 @@ class SpaMask:
                 run.nets, latents, prepared, run.adjacency, section.n_genes, run.device
             )
             fit.layers, fit.var = {"denoised": layer}, {"denoised": flag}
-        fit.state = DualMaskState.of(self.name, params, run.nets, prepared, section)
+        fit.state = TrainedState.of(self.name, params, run.nets, prepared, section)
         return fit
 
 

@@ -43,11 +43,3 @@ class SpaMaskParams(DualMaskParams):
             "n_pcs_out": 30,
         },
     }
-    PLATFORM_PRESET: ClassVar[Mapping[str, str]] = {
-        "visium": "visium",
-        "visium_hd": "stereoseq",
-        "stereoseq": "stereoseq",
-        "st": "st",
-        "imaging": "imaging",
-        "unknown": "visium",
-    }

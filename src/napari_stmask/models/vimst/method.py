@@ -10,24 +10,21 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ...core.errors import DataError, ParameterError
-from ...core.params import DomainParams
+from ...core.errors import ParameterError
 from ...core.progress import Progress, Steps, drain
 from ...core.result import Fit
 from ...core.section import Section
-from ...features.graph import knn_graph, normalised_adjacency, radius_graph
-from ...nn.device import choose_device, in_threads
+from ...features.graph import knn_graph, normalised_adjacency, radius_graph, within_groups
+from ...nn.device import choose_device
 from ...nn.dual_mask import Masking
-from ..base import Estimate, Needs, only_section
+from ..base import Estimate, Needs
 from ..dual_estimate import input_width, training_estimate
-from ..dual_inference import denoised_layer
-from ..dual_state import DualMaskState
+from ..dual_inference import denoised_layer, net_from
+from ..dual_neighbours import possible_neighbours, small_section_notes
 from ..dual_training import DualMaskTraining
-from ..expression_input import Prepared, check_size, possible_neighbours, prepare
-from .fusion import fused
-from .image import (
+from ..expression_input import Prepared, prepare
+from ..image_input import (
     SECTIONS,
-    TRANSFORMER,
     ImageInput,
     carried,
     coarse_image,
@@ -36,10 +33,14 @@ from .image import (
     has_image,
     image_input,
     is_wanted,
-    with_position,
+    projected,
 )
-from .params import ViMSTParams
-from .transformer import add_nets, gene_r2, predict_expression, predict_with
+from ..network_method import NetworkMethod
+from ..trained_state import Build, TrainedState
+from .fusion import fused
+from .params import TRANSFORMER, ViMSTParams
+from .position import with_position
+from .transformer import FOLDS, add_nets, gene_r2, predict_expression, predict_with
 
 __all__ = ["ViMST", "graph_of", "masking_of"]
 
@@ -48,7 +49,7 @@ _LITTLE = 0.02
 """R2 out of fold, of the best twentieth of the genes, below which a note says so."""
 
 
-class ViMST:
+class ViMST(NetworkMethod):
     """Domains and denoised genes from expression and histology, by two masked autoencoders."""
 
     name: ClassVar[str] = "vimst"
@@ -62,13 +63,14 @@ class ViMST:
     tasks: ClassVar[tuple[str, ...]] = ("domains", "denoise")
     needs: ClassVar[Needs] = Needs(counts=True)
     Params: ClassVar[type[ViMSTParams]] = ViMSTParams
+    build: ClassVar[Build] = staticmethod(net_from)
 
     def extras(
         self, section: Section, params: ViMSTParams, model: str | Path | None = None
     ) -> Mapping[str, NDArray[Any]]:
         """Precomputed patch features, and which section a spot of a joined one is of."""
         if model is not None:
-            own = DualMaskState.load(model, self.name, self.Params, title=self.title).params
+            own = self.load(model).params
             params = ViMSTParams(**own.model_dump())
         return drain(carried(section, params))
 
@@ -87,25 +89,16 @@ class ViMST:
         training = training_estimate(sections, params, widths)
         if not with_image:
             return training
-        seconds, peak = encoding_cost(sections, params)
         n = sum(s.n_spots for s in sections)
+        if params.image_encoder == TRANSFORMER:
+            # 0.2 ms for a forward and a backward pass of one spot; a fold trains on all spots.
+            folds = FOLDS if params.cross_fit else 1
+            seconds, peak = n * 2e-4 * folds * params.transformer_epochs, 3 * 32 * 32 * n * 2.0
+        else:
+            seconds, peak = encoding_cost(sections, params)
         if params.compare_views:
             seconds += 2 * params.replicates * n * 4e-4
         return Estimate(training.seconds + seconds, training.peak_bytes + peak)
-
-    def fit(self, sections: Sequence[Section], params: ViMSTParams) -> Steps[Fit]:
-        """Train on one section.
-
-        Raises
-        ------
-        DataError
-            If the section has too few spots or genes, its matrix holds no counts, or it lacks
-            the image that was asked for.
-        ParameterError
-            If more than one section is given, or no spots are linked.
-        """
-        section = only_section(sections, self.title)
-        return (yield from in_threads(self._fit(section, params), params.threads))
 
     def _fit(self, section: Section, params: ViMSTParams) -> Steps[Fit]:
         yield Progress(0, 3, "preparing", message="Selecting genes.")
@@ -121,7 +114,7 @@ class ViMST:
                 features = yield from encoded(section, params)
             # Only a prediction may be empty; features that are, are an error that is said.
             if params.image_encoder != TRANSFORMER or features.any():
-                image = image_input(features, section, params)
+                image = image_input(with_position(features, section, params), section, params)
         run = _training(section, prepared, image, params)
         for i in range(params.replicates):
             yield from run.replicate(i)
@@ -140,26 +133,7 @@ class ViMST:
             fit.state = add_nets(fit.state, predicted, weights, section.coords)
         return fit
 
-    def apply(
-        self, model: str | Path, sections: Sequence[Section], params: ViMSTParams
-    ) -> Steps[Fit]:
-        """Answer for a section with the networks of a saved ``model``; nothing is trained.
-
-        Raises
-        ------
-        DataError
-            If the section lacks genes of the model, or the image that the model needs.
-        """
-        section = only_section(sections, self.title)
-        return (yield from in_threads(self._apply(model, section, params), params.threads))
-
-    def _apply(self, model: str | Path, section: Section, params: ViMSTParams) -> Steps[Fit]:
-        check_size(section)
-        state = DualMaskState.load(model, self.name, self.Params, title=self.title)
-        yield Progress(0, 1, "preparing", message="Reading the model.")
-        # The network is the model's; how its answer is split and where it runs is the caller's.
-        asked = params.model_dump(include={*DomainParams.model_fields, "denoise"})
-        settings = ViMSTParams(**(state.params.model_dump() | asked))
+    def _answer(self, state: TrainedState, section: Section, settings: ViMSTParams) -> Steps[Fit]:
         prepared = state.prepare(section)
         image = None
         if "components" in state.arrays:
@@ -169,10 +143,6 @@ class ViMST:
             run.add(net.to(run.device))
             yield Progress(len(run.nets), len(state.nets), "embedding")
         return (yield from self._finish(run, section, prepared, image, settings))
-
-    def save_model(self, fit: Fit, path: str | Path) -> None:
-        """Write the trained networks and their preprocessing to ``path`` (safetensors)."""
-        fit.state.save(path)
 
     def _finish(
         self,
@@ -198,7 +168,7 @@ class ViMST:
                 "n_links": int(run.graph.nnz // 2),
                 "device": str(run.device),
                 "notes": [
-                    *prepared.notes(section, params),
+                    *small_section_notes(section, prepared, params),
                     *filter(None, [coarse_image(section, params) if image is None else ""]),
                 ],
                 "with_image": image is not None,
@@ -212,12 +182,12 @@ class ViMST:
             )
             fit.layers, fit.var = {"denoised": layer}, {"denoised": flag}
         arrays = {} if image is None else {"components": image.components, "centre": image.centre}
-        fit.state = DualMaskState.of(self.name, params, run.nets, prepared, section, arrays)
+        fit.state = TrainedState.of(self.name, params, run.nets, prepared, section, arrays)
         return fit
 
 
 def _image_of_model(
-    state: DualMaskState, section: Section, params: ViMSTParams
+    state: TrainedState, section: Section, params: ViMSTParams
 ) -> Steps[ImageInput]:
     """The image branch's input for another section, projected as in the training."""
     is_wanted(section, params.model_copy(update={"use_image": "yes"}))  # or an error says so
@@ -225,16 +195,7 @@ def _image_of_model(
         features = yield from predict_with(state, section, params)
     else:
         features = yield from encoded(section, params)
-    features = with_position(features, section, params)
-    components, centre = state.arrays["components"], state.arrays["centre"]
-    if features.shape[1] != len(centre):
-        raise DataError(
-            f"{section.where}: its image features have {features.shape[1]} columns, those of the "
-            f"model {len(centre)}",
-            f"use the model's encoder, {params.image_encoder}",
-        )
-    x = np.asarray((features - centre) @ components.T, dtype=np.float32)
-    return ImageInput(x, components, centre)
+    return projected(with_position(features, section, params), state.arrays, section, params)
 
 
 def graph_of(section: Section, params: ViMSTParams) -> sp.csr_matrix:
@@ -256,10 +217,7 @@ def graph_of(section: Section, params: ViMSTParams) -> sp.csr_matrix:
     else:
         graph = knn_graph(section.coords, possible_neighbours(section, params))
     if not params.link_sections and SECTIONS in section.adata.obsm:
-        own = np.asarray(section.adata.obsm[SECTIONS]).ravel()
-        pairs = graph.tocoo()
-        keep = own[pairs.row] == own[pairs.col]
-        graph = sp.csr_matrix((pairs.data[keep], (pairs.row[keep], pairs.col[keep])), graph.shape)
+        graph = within_groups(graph, np.asarray(section.adata.obsm[SECTIONS]).ravel())
     return graph
 
 

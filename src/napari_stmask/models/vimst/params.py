@@ -5,26 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
-from ...core.errors import ParameterError
-from ...features.encoders import split_spec
 from ..dual_params import DualMaskParams
+from ..image_params import ImageParams
 
-__all__ = ["ViMSTParams"]
+__all__ = ["TRANSFORMER", "ViMSTParams"]
+
+TRANSFORMER = "transformer"
+"""The encoder that is trained on the section itself."""
 
 _ADVANCED: dict[str, Any] = {"advanced": True}
 
 
-class ViMSTParams(DualMaskParams):
+class ViMSTParams(ImageParams, DualMaskParams):
     """Settings of one ViMST run; the defaults are the recommended ones for Visium."""
 
-    use_image: Literal["auto", "yes", "no"] = Field(
-        "auto",
-        title="Use the image",
-        description="Tissue image beside expression; auto takes it where the section has one.",
-    )
+    OWN_ENCODERS: ClassVar[tuple[str, ...]] = (TRANSFORMER,)
+
     image_encoder: str = Field(
         "descriptor",
         min_length=1,
@@ -32,50 +30,13 @@ class ViMSTParams(DualMaskParams):
         description="How patches become numbers: descriptor, transformer, or a model of yours.",
         json_schema_extra={"editor": "encoder"},
     )
+
     image_weight: float = Field(
         0.5,
         ge=0,
         le=1,
         title="Image weight",
         description="Share of the image in the embedding that is split into domains.",
-    )
-    patch_size: float = Field(
-        2.0,
-        ge=0.1,
-        le=1000,
-        title="Patch size",
-        description="Side of the square around each spot that the encoder sees.",
-    )
-    patch_unit: Literal["spots", "um"] = Field(
-        "spots",
-        title="Patch unit",
-        description="Patch size in spot diameters or in micrometres.",
-    )
-    stain: Literal["none", "macenko", "reinhard"] = Field(
-        "none",
-        title="Stain normalisation",
-        description="Bring the colours of the H&E to a common standard first.",
-        json_schema_extra=_ADVANCED,
-    )
-    accept_licence: bool = Field(
-        False,
-        title="Accept the encoder's licence",
-        description="Allow the download of a model from a hub under the licence that is shown.",
-        json_schema_extra=_ADVANCED,
-    )
-    compare_views: bool = Field(
-        True,
-        title="Compare gene, image and joint",
-        description="Also split what expression alone and the image alone say.",
-        json_schema_extra=_ADVANCED,
-    )
-    n_pcs_image: int = Field(
-        10,
-        ge=2,
-        le=300,
-        title="Image components fed in",
-        description="Principal components of the patch features that the network sees.",
-        json_schema_extra=_ADVANCED,
     )
     image_mask_rate: float = Field(
         0.5,
@@ -168,19 +129,6 @@ class ViMSTParams(DualMaskParams):
         json_schema_extra=_ADVANCED,
     )
 
-    @field_validator("image_encoder")
-    @classmethod
-    def _is_an_encoder(cls, value: str) -> str:
-        """Refused here, because a section without an image would never look at it."""
-        if value != "transformer":
-            try:
-                split_spec(value)
-            except ParameterError as error:
-                raise PydanticCustomError(
-                    "encoder", "{problem}", {"problem": error.problem, "remedy": error.remedy}
-                ) from None
-        return value
-
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "visium": {},
         "st": {
@@ -223,12 +171,4 @@ class ViMSTParams(DualMaskParams):
             "cross_fit": False,
             "transformer_epochs": 200,
         },
-    }
-    PLATFORM_PRESET: ClassVar[Mapping[str, str]] = {
-        "visium": "visium",
-        "visium_hd": "stereoseq",
-        "stereoseq": "stereoseq",
-        "st": "st",
-        "imaging": "imaging",
-        "unknown": "visium",
     }

@@ -29,12 +29,12 @@ from ...nn.device import choose_device
 from ...nn.spot_transformer import PATCH_PIXELS, SpotTransformer
 from ...nn.tiles import split_into_tiles
 from ...nn.train import Optimisation, train
-from ..dual_state import DualMaskState
 from ..expression_input import Prepared, normalised
-from .image import FOLDS
+from ..trained_state import TrainedState
 from .params import ViMSTParams
 
 __all__ = [
+    "FOLDS",
     "Predicted",
     "add_nets",
     "gene_r2",
@@ -45,6 +45,8 @@ __all__ = [
     "spatial_folds",
 ]
 
+FOLDS = 5
+"""Parts of the tissue that the spot transformer is cross-fitted over."""
 GROUP_SPOTS = 256
 """Spots that attend to each other at most: compact groups of the section."""
 _BLOCK = 512
@@ -283,8 +285,8 @@ def gene_r2(
 
 
 def add_nets(
-    state: DualMaskState, predicted: Predicted, weights: Float, coords: NDArray[np.float64]
-) -> DualMaskState:
+    state: TrainedState, predicted: Predicted, weights: Float, coords: NDArray[np.float64]
+) -> TrainedState:
     """The state with the transformers among its arrays, and who must not answer for which spot."""
     arrays = {
         f"transformer{i}.{name}": value.detach().cpu().numpy()
@@ -299,7 +301,7 @@ def add_nets(
     return replace(state, arrays={**state.arrays, **arrays, **own})
 
 
-def predict_with(state: DualMaskState, section: Section, params: ViMSTParams) -> Steps[Float]:
+def predict_with(state: TrainedState, section: Section, params: ViMSTParams) -> Steps[Float]:
     """(n_spots, d) prediction of a saved model's transformers, with its weights.
 
     For another section the mean of all; for the one of the training, known by its positions,

@@ -1,4 +1,4 @@
-"""Trained dual-masking autoencoders as a file of plain tensors.
+"""Trained networks as a file of plain tensors.
 
 Everything that is needed to embed another section of the same genes: the networks, the gene
 names, the scaling and the projections. Tensors only (safetensors), never a pickle.
@@ -7,32 +7,33 @@ names, the scaling and the projections. Tensors only (safetensors), never a pick
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from ..core.errors import DataError, FileFormatError, MissingFileError
 from ..core.memory import densify
 from ..core.section import Section
 from ..features.expression import scaled
-from ..nn.graph_autoencoder import DualMaskNet
-from .dual_params import DualMaskParams
 from .expression_input import Prepared, normalised
+from .trained_params import TrainedParams
 
-__all__ = ["DualMaskState"]
+__all__ = ["TrainedState"]
 
 _VERSION = 2
+Build = Callable[[Mapping[str, Tensor], Any, int], nn.Module]
 
 
 @dataclass(frozen=True)
-class DualMaskState:
+class TrainedState:
     """Trained networks and the preprocessing that goes with them.
 
     Attributes
@@ -52,21 +53,21 @@ class DualMaskState:
     """
 
     method: str
-    params: DualMaskParams
+    params: TrainedParams
     gene_names: tuple[str, ...]
     scale: NDArray[np.float32]
     ceiling: NDArray[np.float32]
     components: NDArray[np.float32] | None
     centre: NDArray[np.float32] | None
-    nets: tuple[DualMaskNet, ...]
+    nets: tuple[Any, ...]
     arrays: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @classmethod
     def of(
         cls,
         method: str,
-        params: DualMaskParams,
-        nets: Sequence[DualMaskNet],
+        params: TrainedParams,
+        nets: Sequence[nn.Module],
         prepared: Prepared,
         section: Section,
         arrays: Mapping[str, NDArray[np.float32]] | None = None,
@@ -127,7 +128,13 @@ class DualMaskState:
 
     @classmethod
     def load(
-        cls, path: str | Path, method: str, params: type[DualMaskParams], *, title: str
+        cls,
+        path: str | Path,
+        method: str,
+        params: type[TrainedParams],
+        build: Build,
+        *,
+        title: str,
     ) -> Self:
         """Read a state that `save` wrote.
 
@@ -137,6 +144,8 @@ class DualMaskState:
             A file.
         method, params, title
             Name, parameter model and display name of the method that must have written it.
+        build
+            Makes a network of the method from its tensors, the settings and the number of genes.
 
         Raises
         ------
@@ -156,7 +165,10 @@ class DualMaskState:
                 raise ValueError("format")
             settings = params.model_validate_json(meta["params"])
             genes = tuple(json.loads(meta["genes"]))
-            nets = tuple(_net_from(tensors, f"net{i}.", settings) for i in range(int(meta["nets"])))
+            nets = tuple(
+                build(_own(tensors, f"net{i}."), settings, len(genes))
+                for i in range(int(meta["nets"]))
+            )
             arrays = {k: v.numpy() for k, v in tensors.items() if not k.startswith("net")}
             scale, ceiling = arrays["scale"], arrays["ceiling"]
             if not nets or scale.shape != (len(genes),) or ceiling.shape != scale.shape:
@@ -175,14 +187,5 @@ def _format(method: str) -> str:
     return f"napari-stmask/{method}/{_VERSION}"
 
 
-def _net_from(
-    tensors: Mapping[str, torch.Tensor], prefix: str, params: DualMaskParams
-) -> DualMaskNet:
-    own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-    widths = [own[f"branches.{i}.w1"].shape[0] for i in range(len(own["mix"]))]
-    hidden, latent = own["branches.0.w2"].shape
-    net = DualMaskNet(
-        widths, hidden, latent, generator=torch.Generator(), dropout=params.link_dropout
-    )
-    net.load_state_dict(own)
-    return net.eval()
+def _own(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

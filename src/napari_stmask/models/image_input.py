@@ -10,19 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from ...core.errors import DataError
-from ...core.joining import section_codes
-from ...core.progress import Steps
-from ...core.section import Section
-from ...features.image_features import FEW_PIXELS, image_features, zscored
-from ...features.patches import patch_side
-from .params import ViMSTParams
+from ..core.errors import DataError
+from ..core.joining import section_codes
+from ..core.progress import Steps
+from ..core.section import Section
+from ..features.image_features import FEW_PIXELS, image_features, zscored
+from ..features.patches import patch_side
+from .image_params import ImageParams
 
 __all__ = [
     "CARRIED",
-    "FOLDS",
     "SECTIONS",
-    "TRANSFORMER",
     "ImageInput",
     "carried",
     "coarse_image",
@@ -31,19 +29,14 @@ __all__ = [
     "has_image",
     "image_input",
     "is_wanted",
-    "with_position",
+    "projected",
 ]
 
 CARRIED = "stmask_image_features"
 """Slot in which precomputed features travel with a bare section."""
 SECTIONS = "stmask_section"
 """Slot in which the number of each spot's own section travels with a joined one."""
-FOLDS = 5
-"""Parts of the tissue that the spot transformer is cross-fitted over."""
-TRANSFORMER = "transformer"
-"""The encoder that is trained on the section itself."""
 _PRECOMPUTED = ("obsm:", "file:")
-_WAVES = 4
 _FULL_SVD = 1024
 Float = NDArray[np.float32]
 
@@ -65,18 +58,18 @@ class ImageInput:
     centre: Float
 
 
-def _is_precomputed(params: ViMSTParams) -> bool:
+def _is_precomputed(params: ImageParams) -> bool:
     """Whether the encoder is a table of the caller's."""
     return params.image_encoder.startswith(_PRECOMPUTED)
 
 
-def has_image(section: Section, params: ViMSTParams) -> bool:
+def has_image(section: Section, params: ImageParams) -> bool:
     """Whether the run would have an image branch."""
     here = section.image is not None or _is_precomputed(params)
     return here and params.use_image != "no" and not coarse_image(section, params)
 
 
-def coarse_image(section: Section, params: ViMSTParams) -> str:
+def coarse_image(section: Section, params: ImageParams) -> str:
     """Why ``use_image="auto"`` leaves the image out; empty where it does not.
 
     Of a patch of a few pixels only its mean colour is left, which follows staining and
@@ -93,15 +86,11 @@ def coarse_image(section: Section, params: ViMSTParams) -> str:
     )
 
 
-def encoding_cost(sections: Sequence[Section], params: ViMSTParams) -> tuple[float, float]:
+def encoding_cost(sections: Sequence[Section], params: ImageParams) -> tuple[float, float]:
     """CPU seconds on one thread, and bytes, of turning patches into features."""
     n = sum(s.n_spots for s in sections)
     if _is_precomputed(params):
         return 0.1, 0.0
-    if params.image_encoder == TRANSFORMER:
-        # 0.2 ms for a forward and a backward pass of one spot; a fold trains on all spots.
-        folds = FOLDS if params.cross_fit else 1
-        return n * 2e-4 * folds * params.transformer_epochs, 3 * 32 * 32 * n * 2.0
     pixels = 224.0**2
     for section in sections:
         if section.image is not None:
@@ -110,7 +99,7 @@ def encoding_cost(sections: Sequence[Section], params: ViMSTParams) -> tuple[flo
     return n * (2e-4 + pixels * 8e-8), 4.0 * 118 * n + 3e8
 
 
-def is_wanted(section: Section, params: ViMSTParams) -> bool:
+def is_wanted(section: Section, params: ImageParams) -> bool:
     """Whether the image branch is part of the run.
 
     Raises
@@ -127,7 +116,7 @@ def is_wanted(section: Section, params: ViMSTParams) -> bool:
     return here
 
 
-def carried(section: Section, params: ViMSTParams) -> Steps[Mapping[str, NDArray[Any]]]:
+def carried(section: Section, params: ImageParams) -> Steps[Mapping[str, NDArray[Any]]]:
     """What of the caller's own table a run needs: precomputed features, the joined sections."""
     out: dict[str, NDArray[Any]] = {}
     adata = section.adata
@@ -142,7 +131,7 @@ def carried(section: Section, params: ViMSTParams) -> Steps[Mapping[str, NDArray
     return out
 
 
-def encoded(section: Section, params: ViMSTParams) -> Steps[Float]:
+def encoded(section: Section, params: ImageParams) -> Steps[Float]:
     """(n_spots, n_features) features of the patches, standardised over the section.
 
     Of a joined section, over each of its own: scanner and stain differ between them.
@@ -169,29 +158,14 @@ def encoded(section: Section, params: ViMSTParams) -> Steps[Float]:
     )
 
 
-def waves(coords: NDArray[np.float64]) -> Float:
-    """(n_spots, 4 * 4) sines and cosines of the position, from half a period per section on."""
-    unit = (coords - coords.min(axis=0)) / max(float(np.ptp(coords, axis=0).max()), 1e-12)
-    angles = np.concatenate([np.pi * 2.0**i * unit for i in range(_WAVES)], axis=1)
-    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
-
-
-def with_position(features: Float, section: Section, params: ViMSTParams) -> Float:
-    """The features, and smooth functions of the position where these were asked for."""
-    if not params.position_features:
-        return features
-    return np.concatenate([features, waves(section.coords)], axis=1)
-
-
-def image_input(features: Float, section: Section, params: ViMSTParams) -> ImageInput:
-    """Principal components of the patch features, with those of the position where asked.
+def image_input(features: Float, section: Section, params: ImageParams) -> ImageInput:
+    """Principal components of the patch features.
 
     Raises
     ------
     DataError
         If all spots have the same features.
     """
-    features = with_position(features, section, params)
     if not np.ptp(features, axis=0).any():
         raise DataError(
             f"{section.where}: the image features of all spots are the same",
@@ -206,3 +180,24 @@ def image_input(features: Float, section: Section, params: ViMSTParams) -> Image
         model.components_.astype(np.float32),
         model.mean_.astype(np.float32),
     )
+
+
+def projected(
+    features: Float, arrays: Mapping[str, Float], section: Section, params: ImageParams
+) -> ImageInput:
+    """Input of another section's image branch, on the components of a saved model.
+
+    Raises
+    ------
+    DataError
+        If there are more or fewer features than in the training.
+    """
+    components, centre = arrays["components"], arrays["centre"]
+    if features.shape[1] != len(centre):
+        raise DataError(
+            f"{section.where}: its image features have {features.shape[1]} columns, those of the "
+            f"model {len(centre)}",
+            f"use the model's encoder, {params.image_encoder}",
+        )
+    x = np.asarray((features - centre) @ components.T, dtype=np.float32)
+    return ImageInput(x, components, centre)
