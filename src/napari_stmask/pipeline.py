@@ -18,6 +18,7 @@ from .analysis.domains import choose_n_domains_steps, cluster_steps, reduce
 from .analysis.match import match_codes
 from .analysis.refine import smooth_labels
 from .analysis.scores import spatial_scores
+from .analysis.tempered import tempered_bic_steps
 from .core.errors import DataError, ParameterError, ResourceError
 from .core.memory import available_bytes, human, peak_rss_bytes
 from .core.params import DomainParams
@@ -244,6 +245,12 @@ def _run(
     if domains.n_domains != asked:
         notes.append(f"{asked} domains were asked for, the clustering gave {domains.n_domains}.")
         yield Progress(1, 1, "clustering", message=notes[-1])
+    if domains.details.pop("at_end", False):
+        notes.append(
+            f"{asked} domains are the fewest or most that were tried, so their number is a guess: "
+            "set it where you know better."
+        )
+        yield Progress(1, 1, "clustering", message=notes[-1])
     graph = knn_graph(section.coords, min(section.lattice.ring, section.n_spots - 1))
     refined = smooth_labels(domains.codes, graph) if params.smooth_labels else None
     scores = {
@@ -323,14 +330,21 @@ def _domains(fit: Fit, params: DomainParams) -> Steps[Domains]:
     n_domains, curve = params.n_domains, None
     if params.auto_domains:
         joint = reduce(fit.embedding, params.n_pcs_out, seed=params.seed)
-        n_domains, curve = yield from choose_n_domains_steps(joint, seed=params.seed)
-        yield Progress(1, 1, "clustering", message=f"{n_domains} domains are the most stable.")
+        if fit.weight is None:
+            n_domains, curve = yield from choose_n_domains_steps(joint, seed=params.seed)
+            why = "are the most stable"
+        else:
+            n_domains, curve = yield from tempered_bic_steps(joint, fit.weight, seed=params.seed)
+            why = "explain the embedding best"
+        yield Progress(1, 1, "clustering", message=f"{n_domains} domains {why}.")
     domains = yield from cluster_steps(
         inputs, n_domains, method=params.clustering, seed=params.seed
     )
     domains.details["asked"] = n_domains
     if curve is not None:
-        domains.details["stability"] = {str(k): round(v, 4) for k, v in curve.items()}
+        criterion = "stability" if fit.weight is None else "tempered_bic"
+        domains.details["at_end"] = n_domains in (min(curve), max(curve))
+        domains.details[criterion] = {str(k): round(v, 4) for k, v in curve.items()}
     return domains
 
 
@@ -378,6 +392,7 @@ def _expand(result: Result, filled: NDArray[np.bool_]) -> Result:
     fit.embedding = rows(fit.embedding, np.nan)
     fit.replicates = [rows(e, np.nan) for e in fit.replicates]
     fit.views = {name: [rows(e, np.nan) for e in parts] for name, parts in fit.views.items()}
+    fit.obsm = {name: rows(values, np.nan) for name, values in fit.obsm.items()}
     if fit.graph is not None:
         fit.graph = (place @ fit.graph @ place.T).tocsr()
     fit.layers = {name: (place @ layer).tocsr() for name, layer in fit.layers.items()}

@@ -43,12 +43,15 @@ class MixtureFit:
         ``2 log L - p log n`` (larger is better), as mclust writes it.
     hits
         How many starts ended within 1e-6 (relative) of the best likelihood.
+    parameters
+        Free parameters: weights, means and the covariance, in the directions that vary.
     """
 
     posterior: NDArray[np.float64]
     log_likelihood: float
     bic: float
     hits: int
+    parameters: int
 
     @property
     def labels(self) -> NDArray[np.intp]:
@@ -171,8 +174,9 @@ def tied_mixture_steps(
     assert best is not None
     log_likelihood = best[1] - n * log_det
     d = white.shape[1]
-    parameters = k - 1 + k * d + d * (d + 1) / 2
-    return MixtureFit(best[2], log_likelihood, 2 * log_likelihood - parameters * np.log(n), hits)
+    parameters = k - 1 + k * d + d * (d + 1) // 2
+    bic = 2 * log_likelihood - parameters * np.log(n)
+    return MixtureFit(best[2], log_likelihood, bic, hits, parameters)
 
 
 def fit_tied_mixture(x: NDArray[np.floating[Any]], k: int, **options: Any) -> MixtureFit:

@@ -21,6 +21,8 @@ __all__ = ["UNASSIGNED_COLOUR", "VIEWS", "Domains", "Fit", "Result", "key_proble
 UNASSIGNED_COLOUR = "#9E9E9E"
 VIEWS = ("gene", "image")
 """Parts of the input whose own answer a method may give beside the joint one."""
+_OF_SPOTS = ("fusion_weights", "attention", "attention_image")
+"""Arrays of the spots that a method may give beside its embedding."""
 
 
 @dataclass
@@ -64,6 +66,11 @@ class Fit:
     views
         What parts of the input say alone (expression, image): name -> embeddings, one or, for
         a consensus, several. Each is clustered as the embedding is, for comparison.
+    obsm
+        Further arrays of the spots: name -> (n_spots, width) float32.
+    weight
+        How many independent observations a spot of the embedding is worth, where the method
+        knows it; the number of domains is then chosen by the tempered BIC.
     graph
         (n_spots, n_spots) CSR that the method used, or None.
     layers
@@ -83,6 +90,8 @@ class Fit:
     embedding: NDArray[np.float32]
     replicates: list[NDArray[np.float32]] = field(default_factory=list)
     views: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
+    obsm: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    weight: float | None = None
     graph: sp.csr_matrix | None = None
     layers: dict[str, sp.csr_matrix] = field(default_factory=dict)
     var: dict[str, NDArray[Any]] = field(default_factory=dict)
@@ -149,9 +158,9 @@ class Result:
 
         What an earlier run of the same key wrote is taken away first, so that no answer of it
         is left beside the new ones. Touches ``obs[key]``, ``obs[key_confidence]``,
-        ``obs[key_refined]``, ``uns[key_colors]``, ``obsm[X_key]``, ``obsp[key_graph]``,
-        ``layers[key_*]``, ``var[key_*]``, ``uns["stmask"]`` and nothing else; of views
-        ``obs[key_VIEW]``, ``uns[key_VIEW_colors]`` and ``obsm[X_key_VIEW]``.
+        ``obs[key_refined]``, ``uns[key_colors]``, ``obsm[X_key]``, ``obsm[key_*]``,
+        ``obsp[key_graph]``, ``layers[key_*]``, ``var[key_*]``, ``uns["stmask"]`` and nothing
+        else; of views ``obs[key_VIEW]``, ``uns[key_VIEW_colors]`` and ``obsm[X_key_VIEW]``.
         """
         slots = self._slots(rows)
         old = records(adata)
@@ -185,6 +194,8 @@ class Result:
             out["uns", f"{key}_{view}_colors"] = list(self.colors)
             joint = np.concatenate(fit.views[view], axis=1)
             out["obsm", f"X_{key}_{view}"] = np.asarray(joint[rows], dtype=np.float32)
+        for name, values in fit.obsm.items():
+            out["obsm", f"{key}_{name}"] = np.asarray(values[rows], dtype=np.float32)
         if fit.graph is not None:
             out["obsp", f"{key}_graph"] = fit.graph[rows, rows]
         out |= {("layers", f"{key}_{name}"): layer[rows] for name, layer in fit.layers.items()}
@@ -218,6 +229,7 @@ def _possible_slots(key: str) -> list[tuple[str, str]]:
         *(("uns", f"{key}_{part}_colors") for part in ("refined", *VIEWS)),
         *(("obsm", f"X_{key}_{view}") for view in VIEWS),
         ("obsm", f"X_{key}"),
+        *(("obsm", f"{key}_{part}") for part in _OF_SPOTS),
         ("obsp", f"{key}_graph"),
         ("layers", f"{key}_denoised"),
         ("var", f"{key}_denoised"),

@@ -15,10 +15,12 @@ __all__ = ["available", "get", "params_of"]
 _OWN = {
     "spamask": "napari_stmask.models.spamask.method:SpaMask",
     "vimst": "napari_stmask.models.vimst.method:ViMST",
+    "mmsrl": "napari_stmask.models.mmsrl.method:MMSRL",
 }
 _PARAMS = {
     "spamask": "napari_stmask.models.spamask.params:SpaMaskParams",
     "vimst": "napari_stmask.models.vimst.params:ViMSTParams",
+    "mmsrl": "napari_stmask.models.mmsrl.params:MMSRLParams",
 }
 GROUP = "napari_stmask.methods"
 """Entry-point group through which other packages add methods: name = ``module:Class``."""

@@ -58,7 +58,7 @@ def train(
     optimisation: Optimisation,
     *,
     monitor: Callable[[], float] | None = None,
-    after_epoch: Callable[[int], None] | None = None,
+    after_epoch: Callable[[int], Steps[None]] | None = None,
     label: str = "training",
     offset: int = 0,
     total: int | None = None,
@@ -79,7 +79,7 @@ def train(
         Label-free quantity to keep low, evaluated once an epoch when ``patience`` is set. The
         weights of its best epoch are restored at the end.
     after_epoch
-        Called with the number of finished epochs.
+        Steps to run between epochs, from the number of finished ones.
     label, offset, total
         How the events count, where a run trains several models in a row.
 
@@ -121,7 +121,7 @@ def train(
         for name, value in means.items():
             history.setdefault(name, []).append(value)
         if after_epoch is not None:
-            after_epoch(epoch + 1)
+            yield from after_epoch(epoch + 1)
         yield Progress(offset + epoch + 1, total, label, means)
         if monitor is not None and optimisation.patience:
             value = monitor()

@@ -1,0 +1,1 @@
+"""MMSRL: multi-modal spatial representation learning."""

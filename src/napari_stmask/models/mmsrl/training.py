@@ -1,0 +1,276 @@
+"""Training of MMSRL on one section: graph, replicates, pseudo-labels, decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...analysis.domains import reduce
+from ...analysis.mixture import tied_mixture_steps
+from ...analysis.split_merge import split_merge_steps
+from ...analysis.tempered import tempered_bic_steps
+from ...core.progress import Progress, Steps
+from ...nn.attention import Landmarks, landmarks_of
+from ...nn.masking import EdgeMasker
+from ...nn.multimodal import Encoded, MultimodalNet
+from ...nn.sparse import Operator
+from ...nn.train import Optimisation, train
+from ...nn.zinb import ZINBDecoder, zinb_loss
+from .objective import Counts, MMSRLModel, Objective, PseudoLabels, Shares
+from .params import MMSRLParams
+
+__all__ = ["MMSRLTraining", "model_from"]
+
+_DECODER_WIDTH = 128
+_DECODER_RATE = 2e-3
+_SURE = 0.7
+"""Posterior below which a spot takes no part in the contrast: wrong pseudo-labels lock in."""
+_SPLIT_DIMS = 8
+_FEWEST = 20
+Curves = dict[str, list[float]]
+
+
+@dataclass
+class MMSRLTraining:
+    """The pieces that all replicates share, and what they have produced so far.
+
+    Attributes
+    ----------
+    inputs
+        (n_spots, d) float32 of each modality.
+    scales
+        (n_modalities,) float32 factors that the inputs were multiplied by.
+    walk
+        (n_spots, n_spots) CSR, averaging over the neighbourhood.
+    graph
+        (n_spots, n_spots) CSR, symmetric links.
+    counts
+        What the decoder explains.
+    batches
+        (n_spots,) section of each spot, where several were joined; else all 0.
+    weight
+        Independent observations that a spot is worth.
+    params
+        Network and optimiser.
+    device
+        Where to compute.
+    models, encoded
+        Trained networks, and what they say of all spots.
+    history
+        Loss curves; of the second replicate on, names end in its number.
+    numbers
+        Numbers of domains found at each refresh of the pseudo-labels.
+    """
+
+    inputs: Sequence[NDArray[np.float32]]
+    scales: NDArray[np.float32]
+    walk: sp.csr_matrix
+    graph: sp.csr_matrix
+    counts: Counts
+    batches: NDArray[np.intp]
+    weight: float
+    params: MMSRLParams
+    device: torch.device
+    models: list[MMSRLModel] = field(default_factory=list)
+    encoded: list[Encoded] = field(default_factory=list)
+    history: Curves = field(default_factory=dict)
+    numbers: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.operator = Operator.of(self.walk, self.device)
+        self.tensors = [torch.from_numpy(x).to(self.device) for x in self.inputs]
+        self.landmarks = self._landmarks()
+
+    def _landmarks(self) -> Landmarks | None:
+        p, n = self.params, len(self.inputs[0])
+        exact = p.attention == "exact" or (p.attention == "auto" and n <= p.exact_up_to)
+        if exact or p.attention == "none" or p.landmarks >= n:
+            return None
+        smooth = np.concatenate([self.walk @ (self.walk @ x) for x in self.inputs], axis=1)
+        return landmarks_of(
+            np.asarray(smooth, dtype=np.float32), p.landmarks, seed=p.seed, device=self.device
+        )
+
+    @property
+    def form(self) -> str:
+        """How spots attend to one another: ``exact``, ``landmarks`` or ``none``."""
+        if self.params.attention == "none":
+            return "none"
+        return "exact" if self.landmarks is None else "landmarks"
+
+    def add(self, model: MMSRLModel) -> None:
+        """Keep a trained network and what it says."""
+        self.models.append(model.eval())
+        self.encoded.append(self.encode(model.net))
+
+    @torch.no_grad()
+    def encode(self, net: MultimodalNet) -> Encoded:
+        """What ``net`` says of all spots, nothing hidden."""
+        net.eval()
+        return net(self.operator, self.tensors, self.landmarks)  # type: ignore[no-any-return]
+
+    def replicate(self, i: int) -> Steps[None]:
+        """Train network ``i``."""
+        p = self.params
+        rng = np.random.default_rng([p.seed, i])
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        model = _new_model(
+            [x.shape[1] for x in self.inputs],
+            self.counts.rates(),
+            int(self.batches.max()) + 1,
+            p,
+            generator,
+        ).to(self.device)
+        objective = Objective(
+            self.tensors,
+            self.operator,
+            self.landmarks,
+            EdgeMasker(self.graph),
+            self.counts,
+            self.batch_columns(np.arange(len(self.batches))),
+            Shares(p.loss_zinb, p.loss_consistency, p.loss_mask, p.loss_edge, p.loss_contrast),
+            p.node_mask_rate,
+            p.contrast_temperature,
+            p.decoded_spots,
+        )
+        start = int(p.contrast_from * p.epochs)
+
+        def refresh(done: int) -> Steps[None]:
+            late = p.loss_contrast and start <= done < p.epochs
+            if late and (done - start) % p.contrast_every == 0:
+                objective.labels = yield from self._pseudo_labels(model.net, rng)
+
+        curves = yield from train(
+            model,
+            lambda _: (None,),
+            lambda _: objective.losses(model, rng, generator),
+            Optimisation(p.epochs, p.learning_rate, p.weight_decay, p.clip),
+            after_epoch=refresh,
+            offset=i * p.epochs,
+            total=p.replicates * p.epochs,
+        )
+        self.history |= {(k if i == 0 else f"{k} ({i + 1})"): v for k, v in curves.items()}
+        self.add(model)
+
+    def _pseudo_labels(self, net: MultimodalNet, rng: np.random.Generator) -> Steps[PseudoLabels]:
+        """Domains in the present embedding, and how sure each spot is of its own."""
+        p = self.params
+        z = self.encode(net).embedding.cpu().numpy()
+        points = reduce(z, p.n_pcs_out, seed=p.seed)
+        seed = int(rng.integers(2**31))
+        k = p.n_domains
+        if p.auto_domains:
+            if not self.numbers:
+                weight = min(1.0, p.granularity * self.weight)
+                found, _ = yield from tempered_bic_steps(points, weight, seed=seed)
+                self.numbers.append(found)
+            # Splits and merges stay around the first answer, or they would drift.
+            k = self.numbers[0]
+            moved = yield from self._split_and_merged(points, k, seed)
+            k = int(moved.max()) + 1
+            self.numbers.append(k)
+        fit = yield from tied_mixture_steps(points, k, seed=seed, max_starts=6, min_starts=3)
+        codes, sure = fit.labels, fit.posterior.max(axis=1)
+        yield Progress(0, 0, "training")
+        weights = np.where(sure < _SURE, 0, sure).astype(np.float32)
+        return PseudoLabels(
+            torch.from_numpy(codes.astype(np.int64)).to(self.device),
+            torch.from_numpy(weights).to(self.device),
+        )
+
+    def _split_and_merged(
+        self, points: NDArray[np.float32], k: int, seed: int
+    ) -> Steps[NDArray[np.intp]]:
+        """Codes of the clusters that Gaussians explain best, between k / 2 and 2 k of them."""
+        start = yield from tied_mixture_steps(points, k, seed=seed, max_starts=6, min_starts=3)
+        return (
+            yield from split_merge_steps(
+                points[:, :_SPLIT_DIMS],
+                start.labels,
+                # Groups of a few dimensions need twice the weight that the BIC does.
+                min(1.0, 2 * self.params.granularity * self.weight),
+                at_least=max(1, k // 2),
+                at_most=2 * k,
+                min_size=min(_FEWEST, max(2, len(points) // 50)),
+                seed=seed,
+            )
+        )
+
+    def batch_columns(self, rows: NDArray[np.integer]) -> Tensor:
+        """(m, n_batches) one column for each joined section, or (m, 0) where there is one."""
+        n = int(self.batches.max()) + 1
+        wide = (
+            np.eye(n, dtype=np.float32)[self.batches[rows]] if n > 1 else np.zeros((len(rows), 0))
+        )
+        return torch.from_numpy(wide.astype(np.float32)).to(self.device)
+
+    def finish_decoder(self, i: int) -> Steps[None]:
+        """Train the decoder of network ``i`` to its end on the finished embedding.
+
+        The steps of the encoder are too few for thousands of genes; the embedding stays.
+        """
+        p, decoder = self.params, self.models[i].decoder
+        z = self.encoded[i].embedding
+        rng = np.random.default_rng([p.seed, i, 1])
+
+        def batches(_: int) -> Iterator[NDArray[np.intp]]:
+            order = rng.permutation(len(z))
+            parts = max(1, len(z) // p.decoded_spots)
+            return (np.sort(part) for part in np.array_split(order, parts))
+
+        def losses(rows: NDArray[np.intp]) -> tuple[Tensor, Mapping[str, Tensor]]:
+            x, size = self.counts.block(rows, self.device)
+            own = z[torch.from_numpy(rows).to(self.device)]
+            rate, dispersion, dropout = decoder(torch.cat([own, self.batch_columns(rows)], dim=1))
+            loss = zinb_loss(x, rate * size, dispersion, dropout)
+            return loss, {"decoder": loss}
+
+        curves = yield from train(
+            decoder,
+            batches,
+            losses,
+            Optimisation(p.decoder_epochs, _DECODER_RATE, p.weight_decay, p.clip),
+            label="enhancing genes",
+            offset=i * p.decoder_epochs,
+            total=len(self.models) * p.decoder_epochs,
+        )
+        name = "decoder" if i == 0 else f"decoder ({i + 1})"
+        self.history[name] = curves["decoder"]
+        decoder.eval()
+
+
+def _new_model(
+    widths: Sequence[int],
+    rates: Tensor,
+    n_batches: int,
+    params: MMSRLParams,
+    generator: torch.Generator,
+) -> MMSRLModel:
+    net = MultimodalNet(
+        widths,
+        params.hidden,
+        params.latent,
+        prelu=params.activation == "prelu",
+        attention=params.attention != "none",
+        generator=generator,
+    )
+    width = params.latent + (n_batches if n_batches > 1 else 0)
+    return MMSRLModel(
+        net, ZINBDecoder(width, _DECODER_WIDTH, len(rates), rates, generator=generator)
+    )
+
+
+def model_from(tensors: Mapping[str, Tensor], params: MMSRLParams, n_genes: int) -> MMSRLModel:
+    """A network from its tensors, in evaluation mode."""
+    n = len(tensors["net.gate_bias"]) - 1
+    widths = [tensors[f"net.encoders.{i}.w1"].shape[0] for i in range(n)]
+    n_batches = tensors["decoder.lift.weight"].shape[1] - params.latent
+    model = _new_model(widths, torch.ones(n_genes), n_batches, params, torch.Generator())
+    model.load_state_dict(dict(tensors))
+    return model.eval()
