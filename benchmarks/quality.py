@@ -1,9 +1,9 @@
 """ARI of the methods and their controls on the labelled sections, over seeds.
 
     python benchmarks/quality.py [--seeds 5] [--only NAME ...] [--set name=value ...]
-                                 [--methods spamask vimst vimst-genes spamask:paper ...]
+                                 [--methods spamask vimst mmsrl vimst-genes spamask:paper ...]
 
-A method may name a preset; ``vimst-genes`` is ViMST without the image.
+A method may name a preset; ``vimst-genes`` is ViMST without the image, and so with MMSRL.
 
 Settings never depend on the labels: one preset per platform. The number of domains is the
 number of annotated ones, as in the papers. ``strong`` repeats the training-free recipe: log1p of
@@ -36,9 +36,9 @@ Codes = Callable[[stm.Section, int, int], np.ndarray]
 
 def method(name: str, overrides: dict) -> Codes:
     name, _, preset = name.partition(":")
-    if name == "vimst-genes":
-        name, overrides = "vimst", overrides | {"use_image": "no"}
-    if name == "vimst":
+    if name.endswith("-genes"):
+        name, overrides = name.removesuffix("-genes"), overrides | {"use_image": "no"}
+    if name in ("vimst", "mmsrl"):
         overrides = overrides | {"compare_views": False}
 
     def run(section: stm.Section, k: int, seed: int) -> np.ndarray:
@@ -112,7 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", nargs="+", default=list(LABELLED), choices=list(LABELLED))
-    parser.add_argument("--methods", nargs="*", default=["spamask", "vimst"])
+    parser.add_argument("--methods", nargs="*", default=["spamask", "vimst", "mmsrl"])
     parser.add_argument("--no-controls", action="store_true")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
     options = parser.parse_args()

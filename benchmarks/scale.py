@@ -1,6 +1,6 @@
 """Time and memory of a Stereo-seq-sized run on generated bins.
 
-    python benchmarks/scale.py [--sides 100 200 330]
+    python benchmarks/scale.py [--sides 100 200 330] [--method mmsrl] [--set name=value ...]
 
 Each size runs in a fresh process on one thread: square bins in five rings, 400 genes, about 250
 counts a bin. Prints CPU seconds (with and without the two controls), seconds per epoch and
@@ -47,10 +47,10 @@ def rings(side: int) -> tuple[stm.Section, np.ndarray]:
     return stm.Section(adata, platform="stereoseq", name="rings"), ring
 
 
-def measure(side: int) -> dict[str, float]:
+def measure(side: int, method: str, values: dict) -> dict[str, float]:
     section, truth = rings(side)
     start, epochs, training = time.process_time(), 0, 0.0
-    steps = stm.iter_run("spamask", section, n_domains=RINGS, threads=1)
+    steps = stm.iter_run(method, section, n_domains=RINGS, threads=1, **values)
     controls = 0.0
     while True:
         before = time.process_time()
@@ -77,14 +77,18 @@ def measure(side: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sides", type=int, nargs="+", default=[100, 200, 330])
+    parser.add_argument("--method", default="spamask")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(measure(options.one)))
+        values = dict(item.split("=", 1) for item in options.set)
+        parsed = {name: json.loads(value) for name, value in values.items()}
+        print(json.dumps(measure(options.one, options.method, parsed)))
         return
     for side in options.sides:
         done = subprocess.run(
-            [sys.executable, __file__, "--one", str(side)],
+            [sys.executable, __file__, *sys.argv[1:], "--one", str(side)],
             capture_output=True,
             text=True,
             check=True,
