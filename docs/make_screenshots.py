@@ -3,6 +3,7 @@
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py [PATH]
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --platforms DATA
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --vimst PATH
+    xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --mmsrl PATH
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --analyse DATA
 
 Without PATH the generated example is shown. DATA is a folder with the real sections that the tests
@@ -180,12 +181,57 @@ def vimst(path: str) -> None:
     viewer.close()
 
 
-def run_method(viewer, session, n_domains: int):
-    """SpaMask on the section that is open, as the dock recommends it; the dock *Analyse*."""
+def mmsrl(path: str) -> None:
+    """MMSRL: its parameters, where a spot looks, an enhanced gene, the order of the spots."""
+    viewer, session, tissue = new_viewer()
+    open_with(tissue, Path(path))
+    viewer.reset_view()
+    dock = run_method(viewer, session, 6, "mmsrl", "mmsrl_window.png", denoise=True)
+    item = session.selected
+    section, state = item.section, session.selected_domains.state
+
+    looks = dock.choose("Attention")
+    settle(0.5)
+    looks.pick.click()
+    unit = section.um_per_px or 1.0
+    own = section.coords[state.codes == state.codes[section.n_spots // 2]]
+    middle = own[((own - own.mean(axis=0)) ** 2).sum(axis=1).argmin()]
+    click_canvas(viewer, middle[::-1] * unit)
+    settle(10, lambda: not looks.answer.isHidden())
+    shoot(viewer, "mmsrl_attention.png")
+    looks.pick.click()
+
+    enhanced = ask(dock, "Enhanced genes")
+    # The domain that a gene marks best in the counts.
+    best = enhanced.genes.frames.frame.sort_values("raw").iloc[-1]
+    enhanced.filter.domain.setCurrentIndex(enhanced.filter.domain.findData(best["domain"]))
+    enhanced.genes.setCurrentIndex(enhanced.genes.model().index(0, 1))
+    enhanced.genes.chosen.emit(enhanced.genes.current())
+    settle(30, lambda: not enhanced.maps.isHidden())
+    gene = enhanced.gene.value()
+    shoot(viewer, "mmsrl_enhanced.png")
+
+    path_of = dock.choose("Trajectory")
+    path_of.root.setCurrentIndex(path_of.root.findText("Where a gene is highest"))
+    path_of.gene.setText(gene)
+    ask(dock, "Trajectory")
+    shoot(viewer, "mmsrl_pseudotime.png")
+    viewer.close()
+
+
+def run_method(viewer, session, n_domains: int, method="spamask", picture="", **values):
+    """A method on the section that is open, as the dock recommends it; the dock *Analyse*.
+
+    ``picture`` is taken before the run, where it is named.
+    """
     from napari_stmask.gui.commands import open_dock
 
     find = open_dock(viewer, "Find domains")
-    find.form.set_values({"n_domains": n_domains})
+    find.methods.setCurrentIndex(find.methods.findData(method))
+    settle(60, lambda: find.cost.text().startswith("Estimate"))
+    find.form.set_values({"n_domains": n_domains, **values})
+    if picture:
+        shoot(viewer, picture)
     find.start()
     settle(600, lambda: session.runner.current is None)
     if find.card.job.failure is not None:
@@ -293,6 +339,8 @@ if __name__ == "__main__":
             platforms(Path(sys.argv[2]))
         elif sys.argv[1:2] == ["--vimst"]:
             vimst(sys.argv[2])
+        elif sys.argv[1:2] == ["--mmsrl"]:
+            mmsrl(sys.argv[2])
         elif sys.argv[1:2] == ["--analyse"]:
             analyse(Path(sys.argv[2]))
         else:

@@ -17,29 +17,47 @@ PER_SPOT = {
     "trajectory": ["spamask_pseudotime"],
     "heterogeneity": ["spamask_entropy", "spamask_boundary"],
     "emt": ["spamask_emt"],
+    "attention": ["spamask_attention_weight"],
 }
 EXTRA = {
     "svgs": ["--min-share", "0.1", "--min-fold", "1.1"],
     "metagene": ["--domain", "2", "--start", "GENE50"],
     "trajectory": ["--root-domain", "1", "--umap"],
+    "attention": ["--spot", "spot7"],
 }
+NAMES = [
+    "markers", "svgs", "metagene", "enhancement", "trajectory", "attention", "heterogeneity", "emt",
+    "quality",
+]  # fmt: skip
+
+
+def store_array(section, name, values):
+    """In ``obsm``, as if the run had written it: listed in its record, so that it goes with it."""
+    section.adata.obsm[name] = values
+    runs = dict(section.adata.uns["stmask"])
+    record = json.loads(runs["spamask"])
+    record["slots"].append(["obsm", name])
+    section.adata.uns["stmask"] = {**runs, "spamask": json.dumps(record)}
 
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory) -> Path:
-    """A finished run on five strong bands; some genes carry names of the EMT sets."""
+    """A finished run on five strong bands; some genes carry names of the EMT sets.
+
+    It denoised its genes, and has the attention of a run of MMSRL beside them.
+    """
     section, band = banded(20, 12, 80, fold=4)
     names = [f"GENE{i}" for i in range(80)]
     names[:3], names[16:19] = ["CDH1", "EPCAM", "KRT8"], ["VIM", "FN1", "ZEB1"]
     section.adata.var_names = names
     section.adata.obs["truth"] = pd.Categorical([f"band {b}" for b in band])
-    stm.run("spamask", section, n_domains=5, epochs=30, replicates=1, threads=1)
+    stm.run("spamask", section, n_domains=5, epochs=30, replicates=1, threads=1, denoise=True)
+    looks = np.eye(5, dtype=np.float32)[band] * 2
+    store_array(section, "spamask_attention", looks)
     return stm.write(section, tmp_path_factory.mktemp("analyse") / "re sult.h5ad")
 
 
-@pytest.mark.parametrize(
-    "name", ["markers", "svgs", "metagene", "trajectory", "heterogeneity", "emt", "quality"]
-)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_analysis_answers_in_every_form(call, result, tmp_path, name: str) -> None:
     command = ["analyse", name, result, "--key", "spamask", *EXTRA.get(name, [])]
     table, figure, target = (tmp_path / n for n in ("t.csv", "f.png", "w.h5ad"))
@@ -144,6 +162,20 @@ def test_gene_sets_from_a_file(call, result, tmp_path) -> None:
         (["trajectory", "{result}", "--key", "spamask", "--write", "w.h5ad"], "without a root"),
         (["trajectory", "{result}", "--key", "spamask", "--write", "w.csv"], "whole section"),
         (["heterogeneity", "{result}", "--key", "spamask", "--radius-um", "-3"], "radius_um is -3"),
+        (["trajectory", "{result}", "--key", "spamask", "--root-gene", "X"], "no gene 'X'"),
+        (["trajectory", "{result}", "--key", "spamask", "--invert"], "without a root"),
+        (
+            ["trajectory", "{result}", "--key", "spamask", "--root", "a", "--root-gene", "b"],
+            "both given",
+        ),
+        (["attention", "{result}", "--key", "spamask", "--spot", "nobody"], "no spot 'nobody'"),
+        (["attention", "{result}", "--key", "truth", "--spot", "spot1"], "only MMSRL has"),
+        (
+            ["attention", "{result}", "--key", "spamask", "--spot", "spot1", "--part", "image"],
+            "no attention of 'image'",
+        ),
+        (["enhancement", "{result}", "--key", "truth"], "no enhanced genes"),
+        (["enhancement", "{result}", "--key", "spamask", "--genes", "X"], "no gene 'X'"),
         (["emt", "{result}", "--key", "spamask", "--gene-sets", "x.gmt"], "x.gmt"),
         (["quality", "{result}", "--key", "truth"], "X_truth"),
     ],
@@ -158,6 +190,56 @@ def test_mistakes_end_in_one_line_and_code_2(
     assert err.startswith("napari-stmask: ")
     assert err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_attention_is_that_of_python(call, result, tmp_path) -> None:
+    from napari_stmask.analysis.attention import attention_from
+
+    target = tmp_path / "w.h5ad"
+    options = ["--key", "spamask", "--spot", "spot50", "--write", target, "--json"]
+    code, out, err = call("analyse", "attention", result, *options)
+    assert code == 0, err
+    facts = json.loads(out)
+    here = attention_from(stm.read(result), "spamask", "spot50")
+    assert facts["effective_spots"] == pytest.approx(here.effective)
+    # Spots of the same band have e^4 times the weight of others.
+    own, others = np.exp(4) * 48, 240 - 48
+    assert max(row["weight"] for row in facts["domains"]) > 0.5 * own / (own + others)
+    written = stm.read(target).adata.obs["spamask_attention_weight"].to_numpy()
+    np.testing.assert_allclose(written, here.weights, rtol=1e-5)
+    for reach, (weight, spots) in here.reach.items():
+        assert facts["within"][str(reach)] == pytest.approx({"weight": weight, "spots": spots})
+
+
+def test_enhancement_of_some_genes(call, result) -> None:
+    from napari_stmask.analysis.enhancement import contrasts
+
+    command = ["analyse", "enhancement", result, "--key", "spamask", "--genes", "GENE50, GENE20"]
+    code, out, err = call(*command, "--json")
+    assert code == 0, err
+    facts = json.loads(out)
+    section = stm.read(result)
+    labels = section.adata.obs[facts["domains_from"]]
+    here = contrasts(section, labels, key="spamask", genes=["GENE50", "GENE20"])
+    rows = pd.DataFrame(facts["contrasts"])
+    assert rows["gene"].tolist() == here["gene"].tolist()
+    np.testing.assert_allclose(rows[["raw", "enhanced"]], here[["raw", "enhanced"]])
+    assert "GENE50" in call(*command)[1]
+
+
+def test_a_root_by_a_gene_and_inverted(call, result, tmp_path) -> None:
+    target = tmp_path / "w.h5ad"
+    options = ["--key", "spamask", "--root-gene", "GENE50", "--write", target, "--json"]
+    times = []
+    for extra in ([], ["--invert"]):
+        code, out, err = call("analyse", "trajectory", result, *options, *extra)
+        assert code == 0, err
+        facts = json.loads(out)
+        assert facts["inverted"] == bool(extra)
+        times.append(stm.read(target).adata.obs["spamask_pseudotime"])
+    assert times[0][facts["root"]] == 0
+    assert times[1][facts["root"]] == 1
+    np.testing.assert_allclose(times[1], 1 - times[0], atol=1e-6)
 
 
 def test_columns_of_others_are_kept(call, result, tmp_path) -> None:

@@ -7,13 +7,9 @@ import scipy.sparse as sp
 from scipy.stats import spearmanr
 from tests.helpers import banded
 
+from napari_stmask.analysis.diffusion import diffusion_map, diffusion_pseudotime
 from napari_stmask.analysis.paga import paga_connectivities, paga_layout
-from napari_stmask.analysis.trajectory import (
-    diffusion_map,
-    diffusion_pseudotime,
-    trajectory,
-    trajectory_steps,
-)
+from napari_stmask.analysis.trajectory import trajectory, trajectory_steps
 from napari_stmask.core.errors import DataError, ParameterError
 
 
@@ -185,3 +181,96 @@ def test_it_reports_and_can_be_closed() -> None:
     steps = trajectory_steps(points, labels, root=0)
     assert next(steps).phase == "finding neighbours"
     steps.close()
+
+
+def test_inverted_time_ends_at_the_root() -> None:
+    points, t, labels = path(300)
+    plain = trajectory(points, labels, root=int(t.argmin()))
+    back = trajectory(points, labels, root=int(t.argmin()), invert=True)
+    assert back.pseudotime[back.root] == 1
+    assert back.pseudotime.min() == 0
+    assert (plain.inverted, back.inverted) == (False, True)
+    np.testing.assert_allclose(back.pseudotime, 1 - plain.pseudotime)
+    np.testing.assert_allclose(back.components, plain.components)
+
+
+def line(n: int = 60, noise: float = 0.0):
+    """A section whose embedding is a line, on which the second gene rises with the spots."""
+    section, _ = banded(10, n // 10, 5)
+    place = np.linspace(0, 1, n)
+    counts = np.ones((n, 5), np.float32)
+    counts[:, 0] = 40
+    counts[:, 1] = np.round(30 * place)
+    section.adata.X = sp.csr_matrix(counts)
+    rng = np.random.default_rng(0)
+    section.adata.obsm["X_mine"] = np.column_stack([10 * place, noise * rng.normal(size=n)])
+    labels = pd.Series(np.where(place < 0.5, "a", "b"), index=section.adata.obs_names)
+    return section, labels
+
+
+def test_a_gene_roots_a_line_at_the_end_where_it_is_high() -> None:
+    section, labels = line()
+    gene = section.adata.var_names[1]
+    found = trajectory(section, labels, key="mine", root_gene=gene, n_neighbors=5)
+    assert found.root == 59
+    assert found.pseudotime[59] == 0
+    assert spearmanr(found.pseudotime, np.arange(60)).statistic < -0.99
+    back = trajectory(
+        section, labels, key="mine", root_gene=gene, n_neighbors=5, invert=True
+    )  # fmt: skip
+    assert back.pseudotime[59] == 1
+    np.testing.assert_allclose(back.pseudotime, 1 - found.pseudotime)
+
+
+def test_one_noisy_count_does_not_make_the_root() -> None:
+    section, labels = line()
+    counts = section.adata.X.toarray()
+    counts[3, 1] = 60  # twice what any other spot shows, among spots that show next to nothing
+    section.adata.X = sp.csr_matrix(counts)
+    gene = section.adata.var_names[1]
+    found = trajectory(section, labels, key="mine", root_gene=gene, n_neighbors=8)
+    assert found.root >= 57
+
+
+def test_enhanced_values_of_the_gene_are_preferred() -> None:
+    section, labels = line()
+    gene = section.adata.var_names[1]
+    layer = np.zeros((60, 5), np.float32)
+    layer[:, 1] = np.linspace(1, 0, 60)  # the other way round, so that it shows which was taken
+    section.adata.layers["mine_denoised"] = sp.csr_matrix(layer)
+    options = {"key": "mine", "root_gene": gene, "n_neighbors": 5}
+    assert trajectory(section, labels, **options).root == 0
+    section.adata.var["mine_denoised"] = [True, False, True, True, True]
+    assert trajectory(section, labels, **options).root == 59
+
+
+def test_a_gene_in_one_of_two_pieces() -> None:
+    section, labels = line(noise=0.01)
+    section.adata.obsm["X_mine"][:30] += 1000
+    gene = section.adata.var_names[1]
+    found = trajectory(section, labels, key="mine", root_gene=gene, n_neighbors=5, invert=True)
+    assert found.root >= 57
+    np.testing.assert_array_equal(np.isnan(found.pseudotime), np.arange(60) < 30)
+    assert found.pseudotime[found.root] == 1
+    assert found.notes == ("No path leads from the root to 30 spots.",)
+
+
+def test_mistakes_about_roots() -> None:
+    section, labels = line()
+    section.adata.X[:, 2] = 0
+    gene, silent = section.adata.var_names[1], section.adata.var_names[2]
+    for options, error, said in (
+        ({"root_gene": "nothing"}, ParameterError, "no gene 'nothing'"),
+        ({"root_gene": silent}, DataError, f"no spot shows the gene '{silent}'"),
+        ({"root_gene": gene, "root": 1}, ParameterError, "root and root_gene were both given"),
+        (
+            {"root_gene": gene, "root": 1, "root_domain": "a"},
+            ParameterError,
+            "root and root_domain and root_gene were all given",
+        ),
+        ({"invert": True}, ParameterError, "without a root"),
+    ):
+        with pytest.raises(error, match=said):
+            trajectory(section, labels, key="mine", **options)
+    with pytest.raises(ParameterError, match="an embedding has no genes"):
+        trajectory(section.adata.obsm["X_mine"], labels, root_gene=gene)

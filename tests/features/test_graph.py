@@ -6,8 +6,12 @@ from hypothesis import strategies as st
 
 from napari_stmask.core.errors import ParameterError
 from napari_stmask.features.graph import (
+    gaussian_graph,
     knn_graph,
     normalised_adjacency,
+    random_walk,
+    shared_weight,
+    within_groups,
 )
 
 
@@ -81,3 +85,81 @@ def test_doubled_positions_are_linked() -> None:
 def test_refuses_no_neighbours() -> None:
     with pytest.raises(ParameterError, match="at least 1"):
         knn_graph(np.zeros((3, 2)), 0)
+
+
+def test_kernel_values() -> None:
+    """Width 2: distances 1, sqrt 2 and 2; beyond the cut nothing."""
+    coords = np.array([[0.0, 0], [1, 0], [1, 1], [0, 2], [0, 9]])
+    graph = gaussian_graph(coords, 2.0, cut=3.0).toarray()
+    np.testing.assert_allclose(graph[0, 1:4], [0.882497, 0.778801, 0.606531], atol=1e-6)
+    assert graph[0, 4] == 0
+    assert graph[3, 4] == 0
+    assert gaussian_graph(coords, 2.0, cut=3.5)[3, 4] == pytest.approx(np.exp(-49 / 8))
+    assert (graph == graph.T).all()
+    assert not graph.diagonal().any()
+
+
+def test_random_walk_averages() -> None:
+    graph = gaussian_graph(hexagons(12, 12), 1.3)
+    walk = random_walk(graph)
+    np.testing.assert_allclose(walk.sum(axis=1), 1, atol=1e-6)
+    # With the kernel's own diagonal of 1, W + I has 2 there.
+    whole = 1 + np.asarray(graph.sum(axis=1)).ravel()
+    np.testing.assert_allclose(walk.diagonal(), 2 / (1 + whole), rtol=1e-5)
+    full = (graph + 2 * sp.identity(144)).toarray()
+    expected = full / full.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(walk.toarray(), expected, atol=1e-7)
+    assert abs(walk - walk.T).max() > 1e-3
+    assert random_walk(sp.csr_matrix((3, 3))).toarray().tolist() == np.eye(3).tolist()
+
+
+@given(angle=st.floats(0, 6.3), scale=st.floats(0.01, 1000), shift=st.floats(-100, 100))
+@settings(max_examples=25, deadline=None)
+def test_moving_the_section_changes_no_kernel(angle: float, scale: float, shift: float) -> None:
+    coords = hexagons(9, 9)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    moved = gaussian_graph(coords @ turn * scale + shift * scale, 1.1 * scale)
+    there = gaussian_graph(coords, 1.1)
+    assert moved.nnz == there.nnz
+    assert abs(moved - there).max() < 1e-5
+
+
+def test_truncation_changes_the_smoothed_data_little() -> None:
+    """All pairs against the default cut and one of five widths."""
+    coords = hexagons(20, 20)
+    square = ((coords[:, None] - coords[None]) ** 2).sum(axis=2)
+    full = np.exp(-square / 2) + np.eye(len(coords))
+    full /= full.sum(axis=1, keepdims=True)
+    x = np.random.default_rng(0).normal(size=(400, 5))
+    exact = full @ (full @ x)
+
+    def off(cut: float) -> float:
+        walk = random_walk(gaussian_graph(coords, 1.0, cut=cut))
+        return float(np.linalg.norm(walk @ (walk @ x) - exact) / np.linalg.norm(exact))
+
+    assert off(5.0) < 1e-3
+    assert off(5.0) < off(3.0) < 0.1
+
+
+def test_shared_weight_counts_the_spots_that_are_averaged() -> None:
+    assert shared_weight(sp.identity(5, format="csr")) == 1
+    assert shared_weight(sp.csr_matrix(np.full((8, 8), 1 / 8))) == pytest.approx(1 / 8)
+    walk = random_walk(gaussian_graph(hexagons(6, 6), 1.0))
+    twice = np.linalg.matrix_power(walk.toarray(), 2)
+    assert shared_weight(walk) == pytest.approx((twice**2).sum() / 36, rel=1e-5)
+
+
+def test_no_link_between_groups() -> None:
+    graph = gaussian_graph(hexagons(6, 6), 1.0)
+    groups = np.arange(36) % 2
+    apart = within_groups(graph, groups)
+    same = groups[:, None] == groups
+    assert (apart.toarray() == graph.toarray() * same).all()
+    assert 0 < apart.nnz < graph.nnz
+    assert abs(within_groups(graph, np.zeros(36)) - graph).nnz == 0
+
+
+@pytest.mark.parametrize(("width", "cut"), [(0, 3), (-1, 3), (1, 0)])
+def test_refuses_kernels_without_reach(width: float, cut: float) -> None:
+    with pytest.raises(ParameterError, match="positive"):
+        gaussian_graph(np.zeros((3, 2)), width, cut=cut)

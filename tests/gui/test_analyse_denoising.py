@@ -128,7 +128,7 @@ def test_what_goes_meanwhile(dock, qtbot, held, new_section, way):
 def test_each_method_that_denoises_and_its_presets(dock, section):
     panel = dock.panel
     names = [panel.method.itemData(i) for i in range(panel.method.count())]
-    assert names == ["spamask", "vimst"]
+    assert names == ["spamask", "vimst", "mmsrl"]
     for row, name in enumerate(names):
         panel.method.setCurrentIndex(row)
         for preset in range(panel.preset.count()):

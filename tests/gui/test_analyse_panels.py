@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QApplication, QFileDialog
-from tests.gui.helpers import click, fill
+from tests.gui.helpers import canvas_place, click, fill, press_on_canvas
 
 from napari_stmask.gui import layers
 from napari_stmask.gui.analyse.spot_values import ROLE
@@ -144,26 +144,6 @@ def test_trajectory_from_a_domain(dock, qtbot):
     assert value_layer(dock, "pseudotime") is None
     click(qtbot, panel.show_layer)
     assert value_layer(dock, "pseudotime").visible
-
-
-def canvas_place(viewer, item, spot):
-    """Where a spot lies on the canvas, in pixels of the widget."""
-    x, y = item.section.coords[spot] * (item.section.um_per_px or 1.0)
-    world = np.array([y, x]) + item.offset
-    camera = viewer.scene.camera
-    size = np.asarray(viewer.canvas.size, dtype=float)
-    return (world - np.asarray(camera.center[-2:])) * camera.zoom + size / 2
-
-
-def press_on_canvas(qtbot, viewer, place):
-    from qtpy.QtCore import QPoint
-
-    native = viewer.window._qt_viewer.canvas.native
-    point = QPoint(round(place[1]), round(place[0]))
-    qtbot.mouseMove(native, point)
-    qtbot.mousePress(native, Qt.MouseButton.LeftButton, pos=point)
-    qtbot.mouseRelease(native, Qt.MouseButton.LeftButton, pos=point)
-    QApplication.processEvents()
 
 
 def test_root_by_a_click_on_the_canvas(dock, qtbot):
@@ -442,3 +422,33 @@ def test_a_table_cannot_replace_the_section(dock, qtbot, tmp_path):
     qtbot.waitUntil(lambda: not dock.export.busy, timeout=10_000)
     assert source.read_text() == "original"
     assert "source.csv" in dock.strip.text.text()
+
+
+def test_trajectory_from_a_gene_and_inverted(dock, qtbot):
+    panel = dock.choose("Trajectory")
+    assert panel.gene.isHidden()
+    panel.root.setCurrentText("Where a gene is highest")
+    assert not panel.gene.isHidden()
+    assert "Name the gene" in dock.why.text()
+    assert not dock.run.isEnabled()
+    qtbot.keyClicks(panel.gene, "gene3x")
+    assert "no gene 'gene3x'" in dock.why.text()
+    qtbot.keyClick(panel.gene, Qt.Key.Key_Backspace)
+    run(qtbot, dock)
+    obs = dock.session.selected.section.adata.obs
+    time = obs["spamask_pseudotime"].to_numpy()
+    (root,) = np.flatnonzero(time == 0)
+    # gene3 is high on the left.
+    assert obs["half"].iloc[root] == "left"
+    assert f"Ordered from spot spot{root} (domain" in panel.facts.text()
+    # A check box reacts at its mark, not in the middle of a wide row.
+    mark = QPoint(8, panel.invert.height() // 2)
+    qtbot.mouseClick(panel.invert, Qt.MouseButton.LeftButton, pos=mark)
+    run(qtbot, dock)
+    inverted = obs["spamask_pseudotime"].to_numpy()
+    assert inverted[root] == 1
+    np.testing.assert_allclose(inverted, 1 - time, atol=1e-6)
+    assert f"Time ends at spot spot{root}" in panel.facts.text()
+    panel.root.setCurrentText("Domain 1")
+    assert panel.gene.isHidden()
+    assert dock.run.isEnabled()

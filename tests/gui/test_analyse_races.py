@@ -17,11 +17,19 @@ from napari_stmask.gui.session import session_of
 ODD = ["<b>bold</b>", "a/b\\c: d*?", "\u00e9\U0001f9e0", "1", "01", " nan ", "None", "x" * 80]
 
 
+def enriched(section):
+    """With the attention and the enhanced genes that some methods write."""
+    adata, rng = section.adata, np.random.default_rng(0)
+    adata.obsm["spamask_attention"] = rng.normal(size=(section.n_spots, 3)).astype(np.float32)
+    adata.layers["spamask_denoised"] = adata.X.copy()
+    return section
+
+
 @pytest.mark.parametrize("k", [1, 2, 20])
 def test_odd_names_and_numbers_of_domains(viewer, qtbot, section, make_result, caplog, k):
     session = session_of(viewer)
     section.image = None
-    item = session.add(section)
+    item = session.add(enriched(section))
     add_result(session, item, make_result(item.section, k=k))
     for row, name in enumerate(ODD[:k]):
         session.edit(session.selected_domains.state.renamed(row, name + " "))
@@ -30,7 +38,11 @@ def test_odd_names_and_numbers_of_domains(viewer, qtbot, section, make_result, c
         if title == "Denoising check":
             continue
         dock.choose(title)
-        if dock.run.isEnabled():
+        if title == "Attention":
+            dock.panel.pick.click()
+            dock.panel.pick.picked.emit(3)
+            assert not dock.panel.answer.isHidden()
+        elif dock.run.isEnabled():
             dock.run.click()
             qtbot.waitUntil(lambda: not dock.busy, timeout=60_000)
             assert "Something went wrong" not in dock.strip.text.text(), title
@@ -45,7 +57,7 @@ def test_fast_hands(viewer, qtbot, section, new_section, make_result, caplog, se
     session = session_of(viewer)
     dock, legend = open_dock(viewer, "Analyse"), open_dock(viewer, "Domains")
     for i in range(2):
-        item = session.add(new_section(seed=i, name=f"s{i}"))
+        item = session.add(enriched(new_section(seed=i, name=f"s{i}")))
         add_result(session, item, make_result(item.section, shift=i))
     titles = [title for title in PANELS if title != "Denoising check"]
 
@@ -79,7 +91,8 @@ def test_fast_hands(viewer, qtbot, section, new_section, make_result, caplog, se
 
     def add():
         if len(session.items) < 3:
-            item = session.add(new_section(n=8, seed=int(rng.integers(9)), name="late"))
+            late = new_section(n=8, seed=int(rng.integers(9)), name="late")
+            item = session.add(enriched(late))
             add_result(session, item, make_result(item.section))
 
     def replace():
@@ -102,9 +115,18 @@ def test_fast_hands(viewer, qtbot, section, new_section, make_result, caplog, se
             panel.picker.start(session.selected)
             panel.picker._on_click(20.0, 20.0)
 
-    moves = (select, edit, again, remove, close, add, replace, tick, gene, pick)
+    def look():
+        panel = dock.choose("Attention")
+        if panel.pick.isEnabled():
+            panel.pick.click()
+            panel.picker._on_click(20.0, 20.0)
+
+    def enhance():
+        dock.choose("Enhanced genes").gene.chosen.emit("gene5")
+
+    moves = (look, enhance, select, edit, again, remove, close, add, replace, tick, gene, pick)
     moves += (session.undo, session.redo, dock.cancel.click, legend._on_result)
-    for _ in range(40):
+    for _ in range(50):
         dock.choose(some(titles))
         dock.start()
         some(moves)()

@@ -8,6 +8,7 @@ from PIL import Image
 from napari_stmask.core.errors import DataError, OutputError
 from napari_stmask.viz.plots import (
     composition_figure,
+    contrast_figure,
     graph_figure,
     marker_figure,
     placement_figure,
@@ -47,6 +48,19 @@ def test_bars_fill_the_width() -> None:
     ends = [p.get_x() + p.get_width() for p in axes.patches]
     assert max(ends[i] for i in (0, 3, 6)) == 1
     assert [t.get_text() for t in axes.get_legend().get_texts()] == ["a", "b", "c"]
+
+
+def test_contrasts_are_points_of_the_domains() -> None:
+    table = pd.DataFrame(
+        {"domain": list("ccaa"), "raw": [0.5, 0.6, 0.7, 0.8], "enhanced": [0.9, 0.8, 0.7, 0.6]}
+    )
+    figure = contrast_figure(table, COLORS[:2])
+    (axes,) = figure.axes
+    first, second = axes.collections
+    assert first.get_offsets().tolist() == [[0.5, 0.9], [0.6, 0.8]]
+    assert second.get_offsets().tolist() == [[0.7, 0.7], [0.8, 0.6]]
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["c", "a"]
+    assert axes.get_xlim() == axes.get_ylim() == (0, 1)
 
 
 def test_marker_dots() -> None:

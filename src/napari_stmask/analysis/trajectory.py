@@ -18,18 +18,17 @@ import scipy.sparse as sp
 from anndata import AnnData
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
-from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
 from ..core.errors import DataError, ParameterError
 from ..core.progress import Progress, Steps, drain
 from ..core.section import Section
+from .diffusion import diffusion_map, diffusion_pseudotime
+from .enhancement import enhanced_genes, enhanced_layer, gene_values
 from .inputs import Groups, embedding_of, groups_of, usable_rows
 from .paga import paga_connectivities, paga_layout
 
 __all__ = [
     "Trajectory",
-    "diffusion_map",
-    "diffusion_pseudotime",
     "trajectory",
     "trajectory_steps",
 ]
@@ -51,8 +50,9 @@ class Trajectory:
     positions
         (n_domains, 2) float64 for drawing, distances follow paths along strong connectivities.
     pseudotime
-        (n_spots,) float64, 0 at the root, 1 at the spot farthest from it. NaN where no path
-        leads to, where the embedding is not finite, and everywhere without a root.
+        (n_spots,) float64, 0 at the root, 1 at the spot farthest from it; the other way round
+        where it was inverted. NaN where no path leads to, where the embedding is not finite, and
+        everywhere without a root.
     root
         Position of the root spot, or None.
     components
@@ -62,6 +62,8 @@ class Trajectory:
         (n_spots, 2) float32, or None; NaN where the embedding is not finite.
     notes
         What was left out, one sentence each.
+    inverted
+        Whether time ends at the root instead of beginning there.
     """
 
     domains: tuple[str, ...]
@@ -72,6 +74,7 @@ class Trajectory:
     components: NDArray[np.float32] | None
     umap: NDArray[np.float32] | None
     notes: tuple[str, ...] = ()
+    inverted: bool = False
 
 
 def trajectory(
@@ -81,6 +84,8 @@ def trajectory(
     key: str | None = None,
     root: int | str | None = None,
     root_domain: str | None = None,
+    root_gene: str | None = None,
+    invert: bool = False,
     n_neighbors: int = 15,
     umap: bool = False,
     seed: int = 0,
@@ -100,8 +105,14 @@ def trajectory(
         Spot at which time begins: its position or its name.
     root_domain
         Domain in which it begins, instead of ``root``: the most extreme of its spots on diffusion
-        component 1 is the root, at the end that the domain lies nearer to. Without either there
-        is no pseudotime.
+        component 1 is the root, at the end that the domain lies nearer to.
+    root_gene
+        Gene of a section, instead of both: the root is the spot where it is highest, averaged
+        over the spot and its neighbours in the embedding, so that one noisy count does not
+        decide. Enhanced values are taken where the result has them for the gene, else the
+        log-normalised counts. Without any of the three there is no pseudotime.
+    invert
+        Let time end at the root: one minus the pseudotime.
     n_neighbors
         Nearest rows of the embedding that a spot is linked to.
     umap
@@ -112,10 +123,11 @@ def trajectory(
     Raises
     ------
     ParameterError
-        If there is no such embedding, spot or domain, both roots are given, or ``n_neighbors`` is
-        out of range.
+        If there is no such embedding, spot, domain or gene, two roots are given, or
+        ``n_neighbors`` is out of range.
     DataError
-        If fewer than two domains occur or the root's row of the embedding is not finite.
+        If fewer than two domains occur, the root's row of the embedding is not finite, or no spot
+        shows the gene.
     """
     return drain(
         trajectory_steps(
@@ -124,6 +136,8 @@ def trajectory(
             key=key,
             root=root,
             root_domain=root_domain,
+            root_gene=root_gene,
+            invert=invert,
             n_neighbors=n_neighbors,
             umap=umap,
             seed=seed,
@@ -138,6 +152,8 @@ def trajectory_steps(
     key: str | None = None,
     root: int | str | None = None,
     root_domain: str | None = None,
+    root_gene: str | None = None,
+    invert: bool = False,
     n_neighbors: int = 15,
     umap: bool = False,
     seed: int = 0,
@@ -151,7 +167,9 @@ def trajectory_steps(
         embedding, spots = np.asarray(data), domains.index
     groups = groups_of(domains, spots, at_least=2)
     usable = usable_rows(embedding, len(groups.codes))
+    rooted = _rooted(root, root_domain, root_gene, invert=invert)
     start = _root_spot(root, root_domain, groups, spots, usable)
+    gene = None if root_gene is None else _gene_of(data, key, root_gene)
     rows = np.flatnonzero(usable)
     if not 2 <= n_neighbors < len(rows):
         raise ParameterError(
@@ -168,12 +186,14 @@ def trajectory_steps(
     time = np.full(len(usable), np.nan)
     components = None
     yield Progress(2, 4, "ordering spots")
-    if root is not None or root_domain is not None:
+    if rooted:
+        if gene is not None:
+            start = int(rows[_highest(graph.obsp["connectivities"], gene[rows])])
         inside = None if root_domain is None else codes == groups.number(root_domain)
         at = None if start is None else int(np.flatnonzero(rows == start)[0])
         found = _ordered(graph.obsp["connectivities"], at, inside, seed)
         start = int(rows[found.root])
-        time[rows[found.members]] = found.time
+        time[rows[found.members]] = 1 - found.time if invert else found.time
         components = np.full((len(usable), found.components.shape[1]), np.nan, dtype=np.float32)
         components[rows[found.members]] = found.components
         unreached = len(rows) - len(found.members)
@@ -187,8 +207,44 @@ def trajectory_steps(
     yield Progress(4, 4, "ordering spots")
     return Trajectory(
         tuple(groups.names), links, paga_layout(links), time, start, components, picture,
-        tuple(notes),
+        tuple(notes), invert,
     )  # fmt: skip
+
+
+def _rooted(
+    root: int | str | None, root_domain: str | None, root_gene: str | None, *, invert: bool
+) -> bool:
+    """Whether time begins anywhere; more than one place is refused."""
+    given = {"root": root, "root_domain": root_domain, "root_gene": root_gene}
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) > 1:
+        what = "both given" if len(named) == 2 else "all given"
+        raise ParameterError(f"{' and '.join(named)} were {what}", "give one of them")
+    if invert and not named:
+        raise ParameterError("without a root there is no time to invert", "give a root")
+    return bool(named)
+
+
+def _gene_of(data: Section | NDArray[Any], key: str | None, gene: str) -> NDArray[np.float32]:
+    """(n_spots,) values of the gene whose maximum is the root."""
+    if not isinstance(data, Section):
+        raise ParameterError("an embedding has no genes", "give the section, or a spot as the root")
+    layer = None
+    if f"{key}_denoised" in data.adata.layers and gene in data.adata.var_names:
+        known = enhanced_genes(data, str(key))[int(data.adata.var_names.get_loc(gene))]
+        layer = enhanced_layer(data, str(key)) if known else None
+    values = gene_values(data, gene, layer)
+    if not (values > 0).any():
+        raise DataError(f"no spot shows the gene '{gene}'", "choose another gene")
+    return values
+
+
+def _highest(weights: sp.csr_matrix, values: NDArray[np.float32]) -> int:
+    """The spot with the highest mean over itself and its neighbours, who weigh less than it."""
+    links = sp.csr_matrix(weights, dtype=np.float64, copy=True)
+    links.setdiag(1.0)
+    near = np.asarray(links.sum(axis=1)).ravel()
+    return int((links @ values.astype(np.float64) / near).argmax())
 
 
 def _root_spot(
@@ -199,8 +255,6 @@ def _root_spot(
     usable: NDArray[np.bool_],
 ) -> int | None:
     """Position of the root where a spot was named; checks a domain that was named."""
-    if root is not None and root_domain is not None:
-        raise ParameterError("root and root_domain were both given", "give one of them")
     if root_domain is not None:
         if not (usable & (groups.codes == groups.number(root_domain))).any():
             raise DataError(
@@ -277,72 +331,6 @@ def _extreme(vector: NDArray[np.float64], inside: NDArray[np.bool_]) -> int:
     first = vector[:, 0]
     side = 1.0 if np.median(first[inside]) >= np.median(first) else -1.0
     return int(np.where(inside, side * first, -np.inf).argmax())
-
-
-def diffusion_map(
-    weights: sp.csr_matrix, n_components: int, *, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Eigenvectors of the random walk on a connected graph, without the stationary one.
-
-    The density of the spots is divided out first: ``K = Q^-1 W Q^-1`` with the degrees ``Q`` of
-    ``W``, then ``T = Z^-1/2 K Z^-1/2`` with the degrees ``Z`` of ``K`` (Coifman et al., 2005, as
-    in scanpy).
-
-    Parameters
-    ----------
-    weights
-        (n, n) symmetric, connected, non-negative.
-    n_components
-        Eigenvectors wanted; fewer on tiny graphs.
-    seed
-        Start vector of the solver.
-
-    Returns
-    -------
-    values
-        (m,) eigenvalues below 1, largest first.
-    vectors
-        (n, m) eigenvectors of unit length; the entry of largest magnitude is positive.
-
-    Raises
-    ------
-    DataError
-        If the solver does not converge.
-    """
-    w = sp.csr_matrix(weights, dtype=np.float64)
-    n = w.shape[0]
-    m = min(n_components, n - 2)
-    if m < 1:
-        return np.zeros(0), np.zeros((n, 0))
-    q = sp.diags(1 / np.asarray(w.sum(axis=1)).ravel())
-    kernel = q @ w @ q
-    degree = np.asarray(kernel.sum(axis=1)).ravel()
-    z = sp.diags(1 / np.sqrt(degree))
-    begin = np.random.default_rng(seed).random(n)
-    width = min(n, max(4 * (m + 1), 40))
-    try:
-        value, vector = eigsh((z @ kernel @ z).tocsr(), k=m + 1, which="LA", v0=begin, ncv=width)
-    except ArpackNoConvergence:
-        raise DataError(
-            "the diffusion components of the embedding cannot be computed",
-            "link more neighbours (n_neighbors)",
-        ) from None
-    # Ascending; the last is the stationary one, known to be the root of the degrees.
-    value, vector = value[:-1][::-1], vector[:, :-1][:, ::-1]
-    return value, vector * np.sign(vector[np.abs(vector).argmax(axis=0), np.arange(m)])
-
-
-def diffusion_pseudotime(
-    values: NDArray[np.float64], vectors: NDArray[np.float64], root: int
-) -> NDArray[np.float64]:
-    """(n,) distance from ``root`` over random walks of all lengths, scaled to [0, 1].
-
-    Haghverdi et al., 2016: components are weighted by ``l / (1 - l)``.
-    """
-    weight = values / np.maximum(1 - values, 1e-12)
-    distance = np.linalg.norm((vectors - vectors[root]) * weight, axis=1)
-    longest = distance.max()
-    return np.asarray(distance / longest if longest > 0 else distance)
 
 
 def _umap(embedding: NDArray[Any], n_neighbors: int, seed: int) -> NDArray[np.float32]:

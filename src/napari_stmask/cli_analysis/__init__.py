@@ -5,8 +5,8 @@ from __future__ import annotations
 import typer
 
 from .denoising import denoising
-from .genes import emt, markers, metagene, svgs
-from .tissue import heterogeneity, join, quality, trajectory
+from .genes import emt, enhancement, markers, metagene, svgs
+from .tissue import attention, heterogeneity, join, quality, trajectory
 
 __all__ = ["register"]
 
@@ -14,7 +14,10 @@ __all__ = ["register"]
 def register(app: typer.Typer) -> None:
     """Add ``analyse``, ``denoising`` and ``join`` to the command line."""
     group = typer.Typer(no_args_is_help=True, help="Ask a result for genes, order and mixture.")
-    for command in (markers, svgs, metagene, trajectory, heterogeneity, emt, quality):
+    commands = (
+        markers, svgs, metagene, enhancement, trajectory, attention, heterogeneity, emt, quality,
+    )  # fmt: skip
+    for command in commands:
         group.command(command.__name__)(command)
     app.add_typer(group, name="analyse")
     app.command()(join)

@@ -1,4 +1,4 @@
-"""``analyse markers``, ``svgs``, ``metagene`` and ``emt``: genes and scores of genes."""
+"""``analyse markers``, ``svgs``, ``metagene``, ``emt`` and ``enhancement``: genes and scores."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 import typer
 
 from ..core.errors import ParameterError
-from .job import Call, Layer, analysis, watched
+from .job import Call, Layer, aligned, analysis, watched
 
-__all__ = ["emt", "markers", "metagene", "svgs"]
+__all__ = ["emt", "enhancement", "markers", "metagene", "svgs"]
 
 
 @analysis("figure")
@@ -153,3 +153,40 @@ def emt(
     if score.missing:
         lines.append(f"note: not in the section: {', '.join(score.missing)}")
     job.finish_values(facts, lines, "emt", score.values, "EMT score (z)")
+
+
+@analysis("figure")
+def enhancement(
+    call: Call,
+    *,
+    genes: Annotated[
+        str | None, typer.Option(help="Genes, separated by commas; default: all enhanced ones.")
+    ] = None,
+) -> None:
+    """How well a gene tells a domain from the rest, before and after it was enhanced."""
+    from ..analysis.enhancement import contrast_steps
+    from ..viz.plots import contrast_figure
+
+    job = call.open()
+    chosen = None if genes is None else [g.strip() for g in genes.split(",") if g.strip()]
+    table = watched(contrast_steps(job.section, job.domains, key=call.key, genes=chosen))
+    if chosen is None:
+        parts = table.groupby("domain", sort=False)
+        lines = [
+            f"{name}: median area {part['raw'].median():.3f} -> {part['enhanced'].median():.3f}; "
+            f"best {', '.join(part['gene'].head(8))}"
+            for name, part in parts
+        ]
+    else:
+        lines = aligned(table)
+    lines.append("Area under the ROC curve of a domain against the rest, raw and enhanced.")
+    lines.append(
+        "The domains were found with these genes: a larger area alone is no evidence for them."
+    )
+    names = list(dict.fromkeys(table["domain"]))
+    job.finish(
+        {"contrasts": table},
+        lines,
+        table=table,
+        figure=lambda: contrast_figure(table, job.colors_of(names)),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
@@ -143,6 +143,11 @@ class Job:
     partition: Partition
     domains: pd.Series
 
+    def colors_of(self, names: Iterable[str]) -> list[str]:
+        """The colour of each domain in ``names``."""
+        known = dict(zip(self.partition.names, self.partition.colors, strict=True))
+        return [known[name] for name in names]
+
     def finish(
         self,
         facts: Mapping[str, Any],
@@ -189,7 +194,6 @@ class Job:
         from ..viz.plots import violin_figure
 
         found = by_domain(values, self.domains)
-        colors = dict(zip(self.partition.names, self.partition.colors, strict=True))
         lines = lines + aligned(found.summary)
         if found.h is not None:
             lines.append(f"Kruskal-Wallis H = {found.h:.1f}, p = {found.p:.2g}")
@@ -201,9 +205,7 @@ class Job:
             },
             lines,
             table=found.summary,
-            figure=lambda: violin_figure(
-                found.values, [colors[n] for n in found.values], label=label
-            ),
+            figure=lambda: violin_figure(found.values, self.colors_of(found.values), label=label),
             values={name: values},
         )
 

@@ -1,4 +1,4 @@
-"""``analyse trajectory``, ``heterogeneity`` and ``quality``, and ``join``."""
+"""``analyse trajectory``, ``heterogeneity``, ``attention`` and ``quality``, and ``join``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["heterogeneity", "join", "quality", "trajectory"]
+__all__ = ["attention", "heterogeneity", "join", "quality", "trajectory"]
 
 
 @analysis("figure", "write")
@@ -27,6 +27,12 @@ def trajectory(
     root_domain: Annotated[
         str | None, typer.Option(help="Domain in which time begins, instead of a spot.")
     ] = None,
+    root_gene: Annotated[
+        str | None, typer.Option(help="Gene instead: time begins where it is highest.")
+    ] = None,
+    invert: Annotated[
+        bool, typer.Option("--invert", help="Let time end there instead of beginning.")
+    ] = False,
     n_neighbors: Annotated[int, typer.Option(min=2, help="Links of a spot.")] = 15,
     umap: Annotated[bool, typer.Option("--umap", help="Compute a UMAP too.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the solver and of UMAP.")] = 0,
@@ -38,9 +44,11 @@ def trajectory(
     from ..viz.plots import graph_figure
 
     job = call.open()
-    if call.write is not None and root is None and root_domain is None and not umap:
+    rooted = any(start is not None for start in (root, root_domain, root_gene))
+    if call.write is not None and not rooted and not umap:
         raise ParameterError(
-            "without a root there is no value of a spot to write", "give --root-domain or --root"
+            "without a root there is no value of a spot to write",
+            "give --root-domain, --root-gene or --root",
         )
     found = watched(
         trajectory_steps(
@@ -49,6 +57,8 @@ def trajectory(
             key=call.key,
             root=root,
             root_domain=root_domain,
+            root_gene=root_gene,
+            invert=invert,
             n_neighbors=n_neighbors,
             umap=umap,
             seed=seed,
@@ -71,7 +81,8 @@ def trajectory(
     lines = ["links between domains, 1 is as many as by chance or more:"]
     lines += [f"  {a} - {b}: {weight:.3f}" for weight, a, b in links]
     if found.root is not None:
-        lines.append(f"root: {names[found.root]}; median pseudotime:")
+        end = " (time ends there)" if found.inverted else ""
+        lines.append(f"root: {names[found.root]}{end}; median pseudotime:")
         lines += [f"  {name}: {value:.3f}" for name, value in median.sort_values().items()]
     sizes = job.domains.value_counts().reindex(list(found.domains)).to_numpy()
     spots = {"spot": names, "domain": job.domains.to_numpy(), "pseudotime": found.pseudotime}
@@ -80,6 +91,7 @@ def trajectory(
             "domains": found.domains,
             "connectivities": found.connectivities,
             "root": None if found.root is None else names[found.root],
+            "inverted": found.inverted,
             "median_pseudotime": median.to_dict() if found.root is not None else None,
         },
         lines,
@@ -133,6 +145,47 @@ def heterogeneity(
             found.contacts.to_numpy(), found.domains, found.domains, job.partition.colors
         ),
         values={"entropy": found.entropy, "boundary": found.boundary},
+    )
+
+
+@analysis("figure", "write")
+def attention(
+    call: Call,
+    *,
+    spot: Annotated[str, typer.Option(help="Name of the spot that looks.")],
+    part: Annotated[
+        Literal["expression", "image"], typer.Option(help="Which attention of the run.")
+    ] = "expression",
+) -> None:
+    """Which spots a spot attends to in a run of MMSRL, and how far away they are."""
+    from ..analysis.attention import attention_from, spread
+    from ..viz.plots import composition_figure
+
+    job = call.open()
+    found = attention_from(job.section, call.key, spot, part=part, domains=job.domains)
+    table, names = found.table, found.table["domain"].tolist()
+    job.finish(
+        {
+            "spot": spot,
+            "part": part,
+            "effective_spots": found.effective,
+            "within": {
+                reach: {"weight": weight, "spots": spots}
+                for reach, (weight, spots) in found.reach.items()
+            },
+            "domains": table,
+        },
+        [*spread(found), *aligned(table)],
+        table=table,
+        figure=lambda: composition_figure(
+            found.shares,
+            ("weight", "spots"),
+            names,
+            job.colors_of(names),
+            label="Share",
+            rows_label="",
+        ),
+        values={"attention_weight": found.weights},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,15 +64,22 @@ class EncoderField(QComboBox):
     """Chooses an encoder; ``details`` is the part below it, ``changed`` is said on every edit.
 
     The value is the text by which `features.encoders` knows the encoder.
+
+    Parameters
+    ----------
+    own
+        Encoders that the method has beside those that all methods have.
     """
 
     changed = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, own: Sequence[str] = ()) -> None:
         super().__init__()
         narrow_combo(self)
+        self._own = tuple(own)
         for kind, title in _KINDS:
-            self.addItem(title, kind)
+            if kind != _TRANSFORMER.spec or kind in self._own:
+                self.addItem(title, kind)
         for name, entry in KNOWN.items():
             self.addItem(f"{entry.title} (download)", f"hub:{name}")
         self._model = "onnx"
@@ -268,7 +276,7 @@ class EncoderField(QComboBox):
         self.consent.setVisible(kind.startswith("hub:"))
         self._reader.forget()
         self._later.stop()
-        if kind == "transformer":
+        if kind in self._own:
             self._known = (spec, _TRANSFORMER)
         elif self._known is None or self._known[0] != spec:
             self._known = None

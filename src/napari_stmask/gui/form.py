@@ -26,7 +26,8 @@ from ..core.section import Section
 from .encoder_field import CONSENT, EncoderField
 from .fields import NoWheel
 from .guard import slot
-from .image_fields import idle_fields, uses_image
+from .idle_fields import idle_fields
+from .image_fields import uses_image
 from .parts import Fold, narrow_combo
 
 __all__ = ["ParamsForm"]
@@ -145,7 +146,7 @@ class ParamsForm(QWidget):
 
     def _add(self, info: FieldInfo) -> None:
         own = self._encoder if info.name == CONSENT else None
-        widget = own.consent if own is not None else _widget(info)
+        widget = own.consent if own is not None else self._widget(info)
         widget.setObjectName(f"stmask_param_{info.name}")
         widget.setToolTip(_tooltip(info))
         widget.setAccessibleName(info.title)
@@ -172,6 +173,11 @@ class ParamsForm(QWidget):
         if isinstance(widget, EncoderField):
             self._encoder = widget
             layout.addRow(widget.details)
+
+    def _widget(self, info: FieldInfo) -> QWidget:
+        if info.editor == "encoder":
+            return EncoderField(getattr(self.model, "OWN_ENCODERS", ()))
+        return _widget(info)
 
     @slot
     def _on_edit(self) -> None:
@@ -210,8 +216,6 @@ def _widget(info: FieldInfo) -> QWidget:
     """The input for one field; bounds are those of the model."""
     if info.kind == "bool":
         return QCheckBox()
-    if info.editor == "encoder":
-        return EncoderField()
     if info.kind == "choice":
         combo = QComboBox()
         combo.addItems(list(info.choices))

@@ -8,7 +8,7 @@ from typing import Any
 from ..core.section import Section
 from .encoder_field import PRECOMPUTED
 
-__all__ = ["idle_fields", "uses_image"]
+__all__ = ["idle_image_fields", "uses_image"]
 
 _PATCH = ("patch_size", "patch_unit", "stain")
 _TRANSFORMER = ("cross_fit", "transformer_epochs")
@@ -18,6 +18,7 @@ _BRANCH = (
     "n_pcs_image",
     "image_mask_rate",
     "loss_image",
+    "loss_consistency",
     "link_mix_image",
     "learn_mix",
     "fusion",
@@ -38,10 +39,11 @@ def uses_image(values: Mapping[str, Any], section: Section | None) -> bool:
     return here or _kind(values) in PRECOMPUTED
 
 
-def idle_fields(values: Mapping[str, Any], section: Section | None) -> dict[str, str]:
-    """Fields that would change nothing, with the reason; the encoder stays free to be chosen.
+def idle_image_fields(values: Mapping[str, Any], section: Section | None) -> dict[str, str]:
+    """Fields about the image that would change nothing, with the reason.
 
-    Without an image it is the choice of finished features that brings the others back.
+    The encoder stays free to be chosen: without an image it is the choice of finished features
+    that brings the others back.
     """
     if "image_encoder" not in values:
         return {}

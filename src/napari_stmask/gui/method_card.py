@@ -18,6 +18,7 @@ __all__ = ["SUMMARIES", "MethodCard"]
 SUMMARIES = {
     "spamask": "Domains from expression and position by hiding spots and links.",
     "vimst": "Domains and denoised genes from expression and histology together.",
+    "mmsrl": "Domains and enhanced genes; alike spots inform each other anywhere.",
 }
 """What methods do, known without importing them; else their parameters' description is shown."""
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import Landmarks, attend
+from .layers import dropped, linear
 from .pair_losses import unit_rows
 from .sparse import Operator
 
@@ -35,6 +36,7 @@ class Encoded:
         Per modality Q, the interaction's hidden layer, (n_spots, width).
     weights
         (n_spots, n_branches) fusion weights, rows sum to 1: each modality, then the interaction.
+        None where a constant sum fuses.
     branches
         The branches that were fused, (n_spots, latent) each.
     """
@@ -42,7 +44,7 @@ class Encoded:
     embedding: Tensor
     encoded: list[Tensor]
     shared: list[Tensor]
-    weights: Tensor
+    weights: Tensor | None
     branches: list[Tensor]
 
 
@@ -140,19 +142,13 @@ class MultimodalNet(nn.Module):
         )
         scale = torch.full((len(widths),), _TEMPERATURE).log()
         self.log_scale = nn.Parameter(scale) if attention else None
-        self.share = nn.Linear(latent, interaction)
-        self.join = nn.Linear(interaction * len(widths), latent)
-        self.gate = nn.Linear(latent, latent)
+        self.share = linear(latent, interaction, generator)
+        self.join = linear(interaction * len(widths), latent, generator)
+        self.gate = linear(latent, latent, generator)
         self.gate_direction = nn.Parameter(torch.zeros(latent))
         self.gate_bias = nn.Parameter(torch.tensor(_FIRST_SHARES[len(widths)]))
-        self.recover = nn.ModuleList(nn.Linear(latent, d) for d in widths)
+        self.recover = nn.ModuleList(linear(latent, d, generator) for d in widths)
         self.dropout = dropout
-        with torch.no_grad():
-            layers = [self.share, self.join, self.gate, *self.recover]
-            for layer in cast("list[nn.Linear]", layers):
-                bound = layer.in_features**-0.5
-                layer.weight.uniform_(-bound, bound, generator=generator)
-                layer.bias.zero_()
 
     def forward(
         self,
@@ -203,11 +199,11 @@ class MultimodalNet(nn.Module):
     def _dropped(self, x: Tensor, generator: torch.Generator | None) -> Tensor:
         if not self.training or not self.dropout:
             return x
-        keep = torch.rand(x.shape, generator=generator) >= self.dropout
-        return x * keep.to(x.device) / (1 - self.dropout)
+        return dropped(x, self.dropout, generator)
 
 
 def _levelled(branch: Tensor) -> Tensor:
     """The branch centred over the spots, with a mean squared row length of 1."""
     centred = branch - branch.mean(dim=0)
-    return centred / centred.square().sum(dim=1).mean().sqrt().clamp_min(1e-12)
+    # Bounded before the root, whose slope at 0 is infinite: a constant branch stays 0.
+    return centred / centred.square().sum(dim=1).mean().clamp_min(1e-24).sqrt()

@@ -6,6 +6,7 @@ products; what is no polynomial is summed in blocks of rows that are recomputed 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -15,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 __all__ = ["adjacency_loss", "consistency_loss", "prototype_loss", "unit_rows"]
 
-_BLOCK = 1024
+_BLOCK, _LINKS = 1024, 16_384
 _FIT = (0.250769, 0.238317, 0.054513)
 """Least-squares parabola of the squared logistic function on [-1, 1]; largest error 0.0092."""
 
@@ -30,7 +31,8 @@ def consistency_loss(first: Tensor, second: Tensor) -> Tensor:
 
     Rows are centred over the spots and brought to length 1 (Q', P'); then
     ``mean_ij ((Q' Q'^T - P' P'^T)_ij)^2 = (|Q'^T Q'|^2 + |P'^T P'|^2 - 2 |Q'^T P'|^2) / n^2``.
-    The consistency loss of MMSRL and stMMR (GigaScience, 2024) in its Gram form.
+    The consistency loss of MMSRL and stMMR (GigaScience, 2024) in its Gram form; as it is
+    written where there are fewer spots than dimensions, since that is then the smaller table.
 
     Parameters
     ----------
@@ -40,6 +42,8 @@ def consistency_loss(first: Tensor, second: Tensor) -> Tensor:
     q = unit_rows(first - first.mean(dim=0))
     p = unit_rows(second - second.mean(dim=0))
     n = len(q)
+    if n < max(q.shape[1], p.shape[1]):
+        return (q @ q.T - p @ p.T).square().mean()
 
     def square(a: Tensor, b: Tensor) -> Tensor:
         return (a.T @ b).square().sum()
@@ -52,40 +56,59 @@ def adjacency_loss(
 ) -> Tensor:
     """``mean_ij (sigmoid(C_ij) - A_ij)^2`` with the cosines C of ``z``, their diagonal 0.
 
-    The regularisation of the released MMSRL. Links are summed one by one; of the other pairs
-    only ``sigmoid(C)^2`` is left, which is summed in blocks of rows, or taken as a parabola in
-    C, whose sums are norms.
+    The regularisation of the released MMSRL, ``sigmoid(C)^2`` over all pairs less a sum over
+    the links. The former is summed in blocks of rows, or taken as a parabola in C, whose sums
+    are norms.
 
     Parameters
     ----------
     z
         (n, d).
     row, column, weight
-        (n_links,) entries of the adjacency A, each position once.
+        (n_links,) entries of the adjacency A in any order, each position once.
     exact
         Sum in blocks, O(n^2 d) time and O(n d) memory; else the parabola, O(n d^2).
     """
     u, n = unit_rows(z), len(z)
+    total = weight.square().sum() + 0.25 * n
     if exact:
-        total = u.new_zeros(())
-        for start in range(0, n, _BLOCK):
-            total = total + cast(
-                "Tensor", checkpoint(_block_sum, u[start : start + _BLOCK], u, use_reentrant=False)
-            )
+        order = torch.argsort(row, stable=True)
+        starts = torch.arange(0, n + _BLOCK, _BLOCK, device=row.device)
+        ends = torch.searchsorted(row[order], starts).tolist()
+        for i, start in enumerate(range(0, n, _BLOCK)):
+            own = order[ends[i] : ends[i + 1]]
+            links = row[own] - start, column[own], weight[own]
+            total = total + _again(_block_sum, u[start : start + _BLOCK], u, start, *links)
         # The diagonal was summed as sigmoid(|u_i|^2)^2 and is sigmoid(0)^2.
-        total = total - torch.sigmoid(u.square().sum(dim=1)).square().sum() + 0.25 * n
+        total = total - torch.sigmoid(u.square().sum(dim=1)).square().sum()
     else:
         lengths = u.square().sum(dim=1)
         first = u.sum(dim=0).square().sum() - lengths.sum()
         second = (u.T @ u).square().sum() - lengths.square().sum()
-        total = _FIT[0] * n * (n - 1) + _FIT[1] * first + _FIT[2] * second + 0.25 * n
+        total = total + _FIT[0] * n * (n - 1) + _FIT[1] * first + _FIT[2] * second
+        for start in range(0, len(row), _LINKS):
+            part = slice(start, start + _LINKS)
+            total = total - 2 * _again(_link_sum, u, row[part], column[part], weight[part])
+    return total / n**2
+
+
+def _again(form: Callable[..., Tensor], *inputs: object) -> Tensor:
+    """``form(*inputs)``, computed again for the gradient instead of kept."""
+    return cast("Tensor", checkpoint(form, *inputs, use_reentrant=False, preserve_rng_state=False))
+
+
+def _block_sum(
+    rows: Tensor, u: Tensor, start: int, row: Tensor, column: Tensor, weight: Tensor
+) -> Tensor:
+    """``sum (s(C)^2 - 2 A s(C))`` over a block of rows, whose first is ``start``."""
+    cosine = rows @ u.T
+    linked = cosine[row, column] * (row + start != column)
+    return torch.sigmoid(cosine).square().sum() - 2 * (weight * torch.sigmoid(linked)).sum()
+
+
+def _link_sum(u: Tensor, row: Tensor, column: Tensor, weight: Tensor) -> Tensor:
     cosine = (u[row] * u[column]).sum(dim=1) * (row != column)
-    linked = (weight * torch.sigmoid(cosine)).sum()
-    return (total - 2 * linked + weight.square().sum()) / n**2
-
-
-def _block_sum(rows: Tensor, u: Tensor) -> Tensor:
-    return torch.sigmoid(rows @ u.T).square().sum()
+    return (weight * torch.sigmoid(cosine)).sum()
 
 
 def prototype_loss(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["ZINBDecoder", "zinb_loss"]
+from .layers import linear
+
+__all__ = ["ZINBDecoder", "bounded_exp", "zinb_loss"]
 
 _EPS = 1e-10
 
@@ -47,6 +51,14 @@ def zinb_loss(
     return total + ridge * dropout.square().mean() if ridge else total
 
 
+def bounded_exp(x: Tensor, low: float, high: float) -> Tensor:
+    """``exp(x)`` clipped to [low, high].
+
+    Clipped first: past the largest float the gradient of the exponential would be 0 * infinity.
+    """
+    return torch.exp(x.clamp(math.log(low), math.log(high)))
+
+
 class ZINBDecoder(nn.Module):
     """From an embedding to the ZINB of each gene.
 
@@ -67,14 +79,10 @@ class ZINBDecoder(nn.Module):
         self, width: int, hidden: int, n_genes: int, rates: Tensor, *, generator: torch.Generator
     ) -> None:
         super().__init__()
-        self.lift = nn.Linear(width, hidden)
+        self.lift = linear(width, hidden, generator)
         self.norm = nn.BatchNorm1d(hidden)
-        self.heads = nn.Linear(hidden, 3 * n_genes)
+        self.heads = linear(hidden, 3 * n_genes, generator)
         with torch.no_grad():
-            for layer in (self.lift, self.heads):
-                bound = layer.in_features**-0.5
-                layer.weight.uniform_(-bound, bound, generator=generator)
-                layer.bias.zero_()
             self.heads.bias[:n_genes] = torch.log(rates.clamp_min(1e-8))
             self.heads.bias[2 * n_genes :] = -2.0
 
@@ -83,7 +91,7 @@ class ZINBDecoder(nn.Module):
         hidden = F.relu(self.norm(self.lift(z)))
         rate, dispersion, dropout = self.heads(hidden).chunk(3, dim=1)
         return (
-            torch.exp(rate).clamp(1e-8, 1e6),
+            bounded_exp(rate, 1e-8, 1e6),
             F.softplus(dispersion).clamp(1e-4, 1e4),
             torch.sigmoid(dropout),
         )

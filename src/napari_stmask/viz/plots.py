@@ -26,6 +26,7 @@ __all__ = [
     "MIN_LINK",
     "check_figure",
     "composition_figure",
+    "contrast_figure",
     "graph_figure",
     "marker_figure",
     "placement_figure",
@@ -156,6 +157,7 @@ def composition_figure(
     colors: Sequence[str],
     *,
     label: str = "Share of the neighbours",
+    rows_label: str = "Domain",
 ) -> Figure:
     """Stacked bars: one a row, one colour a domain.
 
@@ -167,8 +169,8 @@ def composition_figure(
         Names of the rows.
     names, colors
         Of the k domains.
-    label
-        Of the axis.
+    label, rows_label
+        Of the axes.
     """
     figure, axes = _blank(5.5, 1.4 + 0.35 * len(rows))
     left = np.zeros(len(rows))
@@ -177,10 +179,34 @@ def composition_figure(
         left = left + share
     axes.set_yticks(range(len(rows)), list(rows))
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1), xlabel=label, ylabel="Domain")
+    axes.set(xlim=(0, 1), xlabel=label, ylabel=rows_label)
     axes.legend(
         title="Domain", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8
     )
+    return figure
+
+
+def contrast_figure(table: pd.DataFrame, colors: Sequence[str]) -> Figure:
+    """Contrast of genes before and after they were enhanced, one point a gene and domain.
+
+    Parameters
+    ----------
+    table
+        Columns ``domain``, ``raw`` and ``enhanced``, areas under the ROC curve.
+    colors
+        Of the domains, in the order in which they occur.
+    """
+    figure, axes = _blank(5.5, 4.2)
+    axes.plot([0, 1], [0, 1], color="#8c8c8c", linewidth=0.8, zorder=1)
+    parts = table.groupby("domain", sort=False, observed=True)
+    for (name, part), color in zip(parts, colors, strict=True):
+        axes.scatter(part["raw"], part["enhanced"], s=5, color=color, label=str(name), linewidths=0)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="Area of the raw counts")
+    axes.set_ylabel("Area of the enhanced values")
+    axes.legend(
+        title="Domain", loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8,
+        markerscale=3,
+    )  # fmt: skip
     return figure
 
 

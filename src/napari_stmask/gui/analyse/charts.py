@@ -221,29 +221,33 @@ class BarChart(Chart):
         self.box.invertY(True)
 
     def show_shares(
-        self, shares: NDArray[np.floating[Any]], names: Sequence[str], colors: Sequence[str]
+        self,
+        shares: NDArray[np.floating[Any]],
+        rows: Sequence[str],
+        names: Sequence[str],
+        colors: Sequence[str],
+        label: str,
     ) -> None:
-        """Draw (k, k) shares, rows sum to 1; NaN counts as 0."""
+        """Draw (n_rows, k) shares of domains ``names``, rows sum to 1; NaN counts as 0."""
         self.box.clear()
         shares = np.nan_to_num(shares)
-        left = np.zeros(len(names))
-        rows = np.arange(len(names))
+        left = np.zeros(len(rows))
         for share, color in zip(shares.T, colors, strict=True):
             self.box.addItem(
                 pg.BarGraphItem(
-                    x0=left, y=rows, width=share, height=0.8, brush=color, pen=pg.mkPen(None)
+                    x0=left, y=np.arange(len(rows)), width=share, height=0.8, brush=color,
+                    pen=pg.mkPen(None),
                 )
-            )
+            )  # fmt: skip
             left = left + share
-        self._name_axis(0, names)
+        self._name_axis(0, rows)
         self.axes[1].setTicks([[(v, f"{v:g}") for v in (0, 0.25, 0.5, 0.75, 1)]])
-        self.axes[1].setLabel("share of the surroundings")
-        self.setFixedHeight(70 + 18 * max(len(names), 3))
-        self.box.setRange(xRange=(0, 1), yRange=(-0.5, len(names) - 0.5), padding=0)
+        self.axes[1].setLabel(label)
+        self.setFixedHeight(70 + 18 * max(len(rows), 2))
+        self.box.setRange(xRange=(0, 1), yRange=(-0.5, len(rows) - 0.5), padding=0)
         self.describe(
             "; ".join(
-                f"around {name}: {_most(row, names)}"
-                for name, row in zip(names, shares, strict=True)
+                f"{name}: {_most(row, names)}" for name, row in zip(rows, shares, strict=True)
             )
         )
 

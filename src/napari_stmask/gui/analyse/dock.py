@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ...analysis.enhancement import gene_values
 from ...core.errors import StmaskError
 from ...core.progress import Progress
 from ...core.section import Section
@@ -30,7 +31,7 @@ from ..session import session_of
 from .exporting import ExportRow
 from .panel import Panel
 from .run_row import RunRow
-from .spot_values import gene_values, show_gene, show_values
+from .spot_values import show_gene, show_values
 from .subject import About, Subject, Whole, store
 from .work import Make, StepWorker
 
@@ -42,7 +43,9 @@ __all__ = ["PANELS", "AnalyseDock"]
 PANELS = {
     "Marker genes": "markers_panel:MarkersPanel",
     "Domain SVGs and meta-genes": "svgs_panel:SvgsPanel",
+    "Enhanced genes": "enhanced_panel:EnhancedPanel",
     "Trajectory": "trajectory_panel:TrajectoryPanel",
+    "Attention": "attention_panel:AttentionPanel",
     "Heterogeneity": "heterogeneity_panel:HeterogeneityPanel",
     "EMT and other signatures": "signatures_panel:SignaturesPanel",
     "Quality without labels": "quality_panel:QualityPanel",
@@ -153,6 +156,10 @@ class AnalyseDock(Page):
         self.say("")
         self.strip.show_failure(failure)
 
+    def clear_failure(self) -> None:
+        """Nothing is wrong any more."""
+        self.strip.clear()
+
     def say(self, text: str) -> None:
         """Tell how far things are."""
         self._row.say(text)
@@ -171,7 +178,8 @@ class AnalyseDock(Page):
     def start(self) -> None:
         """Run the chosen analysis on the selected result."""
         item, domains = self.session.selected, self.session.selected_domains
-        if item is None or self.busy or self.panel.reason(item, domains):
+        idle = not self.panel.RUN or self.busy
+        if item is None or idle or self.panel.reason(item, domains):
             return
         about = self.panel.about(item, domains)
         self.launch("main", self.panel.make(about), about)
@@ -184,16 +192,16 @@ class AnalyseDock(Page):
         self.refresh()
 
     def show_values(
-        self, item: Item, name: str, title: str, values: Any, *, key: str, signed: bool = False
+        self, item: Item, name: str, title: str, values: Any, *, key: str, **looks: Any
     ) -> None:
-        """Show one number a spot over the tissue."""
+        """Show one number a spot over the tissue; ``looks`` as for `spot_values.show_values`."""
         # A gene that is still being read was asked for earlier, and would cover this.
         if self._genes.busy:
             self._genes.forget()
             self.say("")
         viewer = self.session.viewer
         if viewer is not None:
-            show_values(viewer, item, name, title, values, key=key, signed=signed)
+            show_values(viewer, item, name, title, values, key=key, **looks)
 
     def show_gene(self, gene: str) -> None:
         """Show a gene over the tissue, computed in the background."""

@@ -123,7 +123,10 @@ class HeterogeneityPanel(Panel):
         colors = self.colors(answer, main.domains)
         table = main.summary.assign(area_mm2=main.summary["area_um2"] / 1e6)
         self.summary.show_frame(table, dict(zip(main.domains, colors, strict=True)))
-        self.bars.show_shares(_composition(main, answer), main.domains, colors)
+        self.bars.show_shares(
+            _composition(main, answer), main.domains, main.domains, colors,
+            "share of the surroundings",
+        )  # fmt: skip
         self.heat.show_square(main.contacts.to_numpy(), main.domains)
 
     def table(self, answer: Answer) -> pd.DataFrame:

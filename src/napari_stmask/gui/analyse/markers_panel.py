@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QSpinBox
+from qtpy.QtWidgets import QComboBox, QSpinBox
 
 from ...analysis.markers import marker_steps
 from ...core.progress import Steps
@@ -17,6 +17,7 @@ from ..parts import narrow_combo, plain_label
 from .panel import Panel
 from .subject import Answer, Subject
 from .table import Column, FrameTable
+from .table_filter import TableFilter
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,21 +60,11 @@ class MarkersPanel(Panel):
         self.count.setToolTip("Genes that are kept for each domain, the best first; default 50.")
         self.fields.addRow("Test", self.test)
         self.fields.addRow("Genes a domain", self.count)
-        self.domain = narrow_combo(QComboBox())
-        self.domain.setAccessibleName("Domain in the table")
-        self.domain.setToolTip("Show the genes of one domain only.")
-        self.domain.currentIndexChanged.connect(self._on_filter)
-        self.search = QLineEdit()
-        self.search.setPlaceholderText("Find a gene")
-        self.search.setAccessibleName("Find a gene in the table")
-        self.search.setClearButtonEnabled(True)
-        self.search.textChanged.connect(self._on_filter)
-        row = QHBoxLayout()
-        row.addWidget(self.domain, 1)
-        row.addWidget(self.search, 1)
-        self.results.addLayout(row)
         self.genes = FrameTable(_COLUMNS, "Marker genes", chooses="gene")
         self.genes.chosen.connect(self._on_chosen)
+        self.filter = TableFilter(self.genes)
+        self.domain, self.search = self.filter.domain, self.filter.search
+        self.results.addWidget(self.filter)
         self.results.addWidget(self.genes)
         self.notes = plain_label()
         self.results.addWidget(self.notes)
@@ -96,17 +87,9 @@ class MarkersPanel(Panel):
         """Fill the table; the filter stays where its domain is still there."""
         table = found["main"]
         names = list(dict.fromkeys(map(str, table["domain"])))
-        kept = self.domain.currentData()
-        self.domain.blockSignals(True)
-        self.domain.clear()
-        self.domain.addItem("All domains", "")
-        for name in names:
-            self.domain.addItem(f"Domain {name}", name)
-        self.domain.setCurrentIndex(max(self.domain.findData(kept), 0))
-        self.domain.blockSignals(False)
         colors = dict(zip(names, self.colors(answer, names), strict=True))
         self.genes.show_frame(table, colors)
-        self._on_filter()
+        self.filter.offer(names)
         hint = "Click a gene, or press Return on it, to see it on the tissue."
         self.notes.setText(" ".join([*table.attrs.get("notes", []), hint]))
 
@@ -120,13 +103,6 @@ class MarkersPanel(Panel):
         from ...viz.plots import marker_figure
 
         return marker_figure(answer.found["main"], fold="log2_fold_change")
-
-    @slot
-    def _on_filter(self) -> None:
-        chosen = self.domain.currentData() or ""
-        self.genes.filter("domain", chosen)
-        self.genes.setColumnHidden(0, bool(chosen))
-        self.genes.filter("gene", self.search.text().strip(), part=True)
 
     @slot
     def _on_chosen(self, gene: str) -> None:

@@ -31,7 +31,8 @@ class Panel(QObject):
     Attributes
     ----------
     TITLE, ABOUT, RUN
-        Name in the list, one sentence on what it answers, text of the button.
+        Name in the list, one sentence on what it answers, text of the button; without a text
+        there is no button, and the panel answers by itself.
     NEEDS_RESULT, NEEDS_DOMAINS, NEEDS_EMBEDDING
         What a result must have for it.
     built

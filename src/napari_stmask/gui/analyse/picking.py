@@ -1,4 +1,4 @@
-"""The next click on the canvas as an answer; Escape takes the question back."""
+"""The next click on the canvas, or every one, as an answer; Escape takes the question back."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QPushButton
 
 from ..canvas import nearest_spot, on_click
 from ..guard import slot
 from ..model import Item
+from ..parts import plain_label
 from ..session import Session
 
-__all__ = ["SpotPicker"]
+__all__ = ["PickButton", "SpotPicker"]
 
 
 class SpotPicker(QObject):
-    """Waits for one click: ``picked(spot)``, ``missed()`` beside the tissue, ``ended()`` last."""
+    """Waits for a click: ``picked(spot)``, ``missed()`` beside the tissue, ``ended()`` last."""
 
     picked = Signal(int)
     missed = Signal()
@@ -27,6 +28,7 @@ class SpotPicker(QObject):
         super().__init__(parent)
         self._session = session
         self._item: Item | None = None
+        self._stays = False
         self._callback: Callable[..., Any] | None = None
 
     @property
@@ -34,9 +36,10 @@ class SpotPicker(QObject):
         """Whether a click is awaited."""
         return self._item is not None
 
-    def start(self, item: Item) -> None:
-        """Wait for a click on the section of ``item``."""
+    def start(self, item: Item, *, stays: bool = False) -> None:
+        """Wait for a click on the section of ``item``; one that ``stays`` waits for the next."""
         self.stop()
+        self._stays = stays
         viewer = self._session.viewer
         if viewer is None:
             return
@@ -75,5 +78,75 @@ class SpotPicker(QObject):
         if spot is None:
             self.missed.emit()
             return
-        self.stop()
+        if not self._stays:
+            self.stop()
         self.picked.emit(spot)
+
+
+class PickButton(QPushButton):
+    """Asks for clicks on the selected section; ``said`` is the line that tells how it stands.
+
+    Parameters
+    ----------
+    session
+        Whose selected section is clicked on.
+    text, tip
+        Of the button.
+    how
+        What to do now, with ``{section}`` for the name of the section.
+    stays
+        Whether it waits for the next click after one.
+    """
+
+    began = Signal()
+    picked = Signal(int)
+
+    def __init__(
+        self, session: Session, text: str, tip: str, how: str, *, stays: bool = False
+    ) -> None:
+        super().__init__(text)
+        self._session, self._how, self._stays = session, how, stays
+        self.setCheckable(True)
+        self.setToolTip(tip)
+        self.toggled.connect(self._on_toggled)
+        self.said = plain_label()
+        self.said.setAccessibleName("The spot")
+        self.said.hide()
+        self.picker = SpotPicker(session, self)
+        self.picker.picked.connect(self._on_picked)
+        self.picker.missed.connect(self._on_missed)
+        self.picker.ended.connect(self._on_ended)
+
+    def say(self, text: str) -> None:
+        """Tell how it stands; nothing for an empty text."""
+        self.said.setText(text)
+        self.said.setVisible(bool(text))
+
+    def _ask(self, before: str = "") -> None:
+        item = self._session.selected
+        self.say(before + self._how.format(section=item.label if item is not None else ""))
+
+    @slot
+    def _on_toggled(self, on: bool) -> None:
+        item = self._session.selected
+        if on and item is not None:
+            self.picker.start(item, stays=self._stays)
+            self._ask()
+            self.began.emit()
+        elif not on and self.picker.active:
+            self.picker.stop()
+
+    @slot
+    def _on_picked(self, spot: int) -> None:
+        if self._stays:
+            self._ask()
+        self.picked.emit(spot)
+
+    @slot
+    def _on_missed(self) -> None:
+        self._ask("No spot is there. ")
+
+    @slot
+    def _on_ended(self) -> None:
+        self.setChecked(False)
+        self.say("")

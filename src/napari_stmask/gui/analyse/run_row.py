@@ -64,7 +64,7 @@ class RunRow(QWidget):
         Parameters
         ----------
         text
-            Of the button.
+            Of the button; empty where the analysis answers by itself.
         reason
             Why it cannot run; empty where it can.
         busy
@@ -72,6 +72,7 @@ class RunRow(QWidget):
         """
         reason = _BUSY if busy else reason
         self.run.setText(text)
+        self.run.setVisible(bool(text))
         self.run.setEnabled(not reason)
         self.run.setToolTip(reason or _READY)
         self.why.setText(f"\u26a0 {reason}")

@@ -7,10 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...core.errors import ParameterError
-from ...core.memory import densify
-from ...core.section import Section
-from ...features.expression import log_normalise
 from .. import layers
 from ..model import Item
 
@@ -18,28 +14,11 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-__all__ = ["ROLE", "gene_values", "show_gene", "show_values"]
+__all__ = ["ROLE", "show_gene", "show_values"]
 
 ROLE = "value"
 _SIGNED = ("#2166ac", "#67a9cf", "#f7f7f7", "#ef8a62", "#b2182b")
 """Blue over white to red: as far from 0 looks as far."""
-
-
-def gene_values(section: Section, gene: str) -> NDArray[np.float32]:
-    """(n_spots,) log-normalised counts of one gene.
-
-    Raises
-    ------
-    ParameterError
-        If there is no such gene.
-    """
-    names = section.adata.var_names
-    if gene not in names:
-        raise ParameterError(f"{section.where} has no gene '{gene}'", "choose another gene")
-    counts = section.counts()
-    total = np.asarray(counts.sum(axis=1)).ravel()
-    column = log_normalise(counts[:, [int(names.get_loc(gene))]], total)
-    return np.asarray(densify(column, what="one gene"), dtype=np.float32).ravel()
 
 
 def show_gene(viewer: ViewerModel, item: Item, gene: str, values: NDArray[Any]) -> Layer:
@@ -58,6 +37,8 @@ def show_values(
     *,
     key: str,
     signed: bool = False,
+    limits: tuple[float, float] | None = None,
+    colormap: str = "inferno",
 ) -> Layer:
     """Show one number a spot in a layer of its own, which a repeated analysis updates.
 
@@ -75,12 +56,20 @@ def show_values(
         Of the result that it was made from.
     signed
         Whether 0 is the middle; limits are then symmetric.
+    limits
+        Of the colours; by default the 1st and 99th percentile.
+    colormap
+        Name in napari of the colours of what is not signed.
     """
     data, options, _ = layers.gene_layer(item, title, values)
     label = f"{item.label} · {title} · {key}"
     meta = {**options["metadata"][layers.META], "role": ROLE, "key": f"{key}_{name}", "name": label}
-    options |= {"name": label, "metadata": {layers.META: meta}, "contrast_limits": _limits(values)}
-    options["colormap"] = "inferno"
+    options |= {
+        "name": label,
+        "metadata": {layers.META: meta},
+        "contrast_limits": limits or _limits(values),
+    }
+    options["colormap"] = colormap
     if signed:
         top = max(map(abs, options["contrast_limits"]))
         options |= {"contrast_limits": (-top, top), "colormap": _diverging()}

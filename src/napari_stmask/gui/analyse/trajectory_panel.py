@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QComboBox, QPushButton, QSpinBox
+from qtpy.QtWidgets import QCheckBox, QComboBox, QSpinBox
 
 from ...analysis.trajectory import Trajectory, trajectory_steps
 from ...core.progress import Steps
@@ -22,8 +22,9 @@ from ..guard import slot
 from ..model import DomainSet, Item
 from ..parts import narrow_combo, plain_label
 from .charts import GraphChart, titled
+from .gene_field import GeneField
 from .panel import Panel
-from .picking import SpotPicker
+from .picking import PickButton
 from .subject import Answer, Subject, labels_of
 from .table import Column, FrameTable
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TrajectoryPanel"]
 
+_GENE = -1
+"""What stands for a gene among the roots; spots count from 0."""
 _COLOR = "#FF2BD6"
 _SIDE = 2.4
 """Width of the mark around the root, in distances between spots."""
@@ -62,29 +65,38 @@ class TrajectoryPanel(Panel):
         self._mark = Mark(self.desk.session, "root", shape="ellipse", color=_COLOR)
         self.root = narrow_combo(QComboBox())
         self.root.setAccessibleName("Root")
-        self.root.setToolTip("Where time begins: a domain, or a spot that was clicked.")
+        self.root.setToolTip(
+            "Where time begins: a domain, the spot that shows most of a gene, or one that was "
+            "clicked."
+        )
         self.root.currentIndexChanged.connect(self._on_root)
         self.fields.addRow("Root", self.root)
-        self.pick = QPushButton("Click a spot")
-        self.pick.setCheckable(True)
-        self.pick.setToolTip(
-            "The next click on the tissue picks the root; Escape, or this button again, cancels."
+        self.pick = PickButton(
+            self.desk.session,
+            "Click a spot",
+            "The next click on the tissue picks the root; Escape, or this button again, cancels.",
+            "Click a spot of {section} on the canvas; Escape cancels.",
         )
-        self.pick.toggled.connect(self._on_toggled)
+        self.pick.picked.connect(self._on_picked)
+        self.picker, self.said = self.pick.picker, self.pick.said
         self.fields.addRow("", self.pick)
-        self.said = plain_label()
-        self.said.setAccessibleName("Root spot")
         self.fields.addRow(self.said)
+        self.gene = GeneField(
+            "Gene of the root",
+            "The root is where it is highest, averaged over neighbours in the embedding; "
+            "enhanced values are taken where the result has them.",
+        )
+        self.gene.textChanged.connect(self._on_gene)
+        self.fields.addRow("Gene", self.gene)
+        self.invert = QCheckBox("Time ends at the root")
+        self.invert.setToolTip("Show one minus the pseudotime; off by default.")
+        self.fields.addRow("", self.invert)
         self.links = QSpinBox()
         self.links.setRange(2, 200)
         self.links.setValue(15)
         self.links.setAccessibleName("Neighbours in the embedding")
         self.links.setToolTip("Spots of the embedding that a spot is linked to; default 15.")
         self.fields.addRow("Neighbours", self.links)
-        self.picker = SpotPicker(self.desk.session, self)
-        self.picker.picked.connect(self._on_picked)
-        self.picker.missed.connect(self._on_missed)
-        self.picker.ended.connect(self._on_ended)
         self.facts = plain_label()
         self.results.addWidget(self.facts)
         self.results.addWidget(titled("Links between the domains"))
@@ -104,11 +116,12 @@ class TrajectoryPanel(Panel):
             self.picker.stop()
             self._section = weakref.ref(section) if section is not None else None
             self._spot = None
-            self.said.clear()
+            self.pick.say("")
+        if section is not None:
+            self.gene.offer(section.adata.var_names)
         with QSignalBlocker(self.root):
             self._list_roots(item, domains)
         self.pick.setEnabled(item is not None and domains is not None)
-        self.said.setVisible(bool(self.said.text()))
         self._on_root()
 
     def _list_roots(self, item: Item | None, domains: DomainSet | None) -> None:
@@ -119,6 +132,7 @@ class TrajectoryPanel(Panel):
         for name, count in zip(domains.state.names, domains.state.counts, strict=True):
             if count:
                 self.root.addItem(f"Domain {name}", name)
+        self.root.addItem("Where a gene is highest", _GENE)
         if self._spot is not None:
             self.root.addItem(f"Spot {self._named(item, domains, self._spot)}", self._spot)
         self.root.setCurrentIndex(max(self.root.findData(kept), 0))
@@ -127,10 +141,27 @@ class TrajectoryPanel(Panel):
     def _on_root(self) -> None:
         """Mark the spot on the canvas while it is the root and the panel is there."""
         item, root = self.desk.session.selected, self.root.currentData()
-        if item is not None and isinstance(root, int) and self.desk.present(self):
+        self.gene.setVisible(root == _GENE)
+        self.fields.labelForField(self.gene).setVisible(root == _GENE)
+        if self.built:
+            self.desk.check()
+        picked = isinstance(root, int) and root != _GENE
+        if item is not None and picked and self.desk.present(self):
             self._mark.draw(item, root, _SIDE * item.section.lattice.pitch)
         else:
             self._mark.remove()
+
+    def obstacle(self, item: Item, domains: DomainSet | None) -> str:
+        """A gene, where it makes the root."""
+        del item, domains
+        if self.root.currentData() != _GENE or self.gene.value():
+            return ""
+        typed = self.gene.text().strip()
+        return f"The section has no gene '{typed}'." if typed else "Name the gene of the root."
+
+    @slot
+    def _on_gene(self) -> None:
+        self.desk.check()
 
     def left(self) -> None:
         """Nobody sees any more that a click is awaited, or which spot is the root."""
@@ -140,12 +171,17 @@ class TrajectoryPanel(Panel):
     def make(self, subject: Subject) -> Callable[[], Steps[Any]]:
         """Order the spots from the root."""
         root = self.root.currentData()
-        where = {"root": root} if isinstance(root, int) else {"root_domain": root}
+        where: dict[str, Any]
+        if root == _GENE:
+            where = {"root_gene": self.gene.value()}
+        else:
+            where = {"root": root} if isinstance(root, int) else {"root_domain": root}
         return partial(
             trajectory_steps,
             subject.section,
             subject.labels,
             key=subject.domains.key,
+            invert=self.invert.isChecked(),
             n_neighbors=self.links.value(),
             **where,
         )
@@ -164,8 +200,12 @@ class TrajectoryPanel(Panel):
         """Graph, medians, root and notes."""
         main: Trajectory = found["main"]
         assert answer.spots is not None
-        root = "" if main.root is None else str(answer.spots[main.root])
-        self.facts.setText(" ".join([f"Ordered from spot {root}.", *main.notes]))
+        assert answer.state is not None
+        assert main.root is not None
+        code = int(answer.state.codes[main.root])
+        where = f" (domain {answer.state.names[code]})" if code >= 0 else ""
+        how = "Time ends at" if main.inverted else "Ordered from"
+        self.facts.setText(" ".join([f"{how} spot {answer.spots[main.root]}{where}.", *main.notes]))
         colors = self.colors(answer, main.domains)
         table = _medians(main, answer)
         self.chart.show_graph(
@@ -198,24 +238,6 @@ class TrajectoryPanel(Panel):
         return f"{item.section.adata.obs_names[spot]} ({domain})"
 
     @slot
-    def _on_toggled(self, on: bool) -> None:
-        item = self.desk.session.selected
-        if on and item is not None:
-            self.picker.start(item)
-            self._say(f"Click a spot of {item.label} on the canvas; Escape cancels.")
-        elif not on and self.picker.active:
-            self.picker.stop()
-
-    @slot
-    def _on_ended(self) -> None:
-        self.pick.setChecked(False)
-        self._say("")
-
-    @slot
-    def _on_missed(self) -> None:
-        self._say("No spot is there: click on the tissue; Escape cancels.")
-
-    @slot
     def _on_picked(self, spot: int) -> None:
         session = self.desk.session
         item, domains = session.selected, session.selected_domains
@@ -224,11 +246,7 @@ class TrajectoryPanel(Panel):
         self._spot = spot
         self.follow(item, domains)
         self.root.setCurrentIndex(self.root.findData(spot))
-        self._say(f"Root: {self._named(item, domains, spot)}")
-
-    def _say(self, text: str) -> None:
-        self.said.setText(text)
-        self.said.setVisible(bool(text))
+        self.pick.say(f"Root: {self._named(item, domains, spot)}")
 
     @slot
     def _on_layer(self) -> None:

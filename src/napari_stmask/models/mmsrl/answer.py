@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,16 +9,13 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
-from ...nn.pair_losses import unit_rows
 from ..dual_inference import beside
 from ..expression_input import gene_layer
+from .common import Training
 from .params import MMSRLParams
-from .training import MMSRLTraining
 
 __all__ = ["Answer", "embeddings", "enhanced_layer"]
 
-_BLOCK = 2048
-_TARGET = 1e4
 Float = NDArray[np.float32]
 
 
@@ -37,8 +33,8 @@ class Answer:
         What expression and the image say alone; empty without an image.
     obsm
         ``fusion_weights`` (n_spots, n_branches): share of each modality and of their
-        interaction; ``attention`` and ``attention_image`` (n_spots, latent), whose inner
-        products are the logits of the attention.
+        interaction, where the network learns them; ``attention`` and ``attention_image``
+        (n_spots, width), whose inner products are the logits of the attention.
     """
 
     joint: Float
@@ -47,7 +43,7 @@ class Answer:
     obsm: dict[str, Float]
 
 
-def embeddings(run: MMSRLTraining, params: MMSRLParams) -> Answer:
+def embeddings(run: Training, params: MMSRLParams) -> Answer:
     """Join what the networks say; the spot's own expression beside it where asked."""
     vote = params.consensus == "vote" and len(run.encoded) > 1
 
@@ -65,18 +61,18 @@ def embeddings(run: MMSRLTraining, params: MMSRLParams) -> Answer:
                 joined(parts) if name == "gene" else (np.concatenate(parts, axis=1), parts)
             )
             views[name] = each if vote else [alone]
-    shares = torch.stack([out.weights for out in run.encoded]).mean(dim=0)
-    obsm = {"fusion_weights": shares.cpu().numpy()}
-    scale = run.models[0].net.log_scale
-    if scale is not None:
-        names = ("attention", "attention_image")
-        for name, e, log_scale in zip(names, run.encoded[0].encoded, scale, strict=False):
-            obsm[name] = (unit_rows(e) * (0.5 * log_scale).exp()).detach().cpu().numpy()
+    obsm = {}
+    shares = [out.weights for out in run.encoded if out.weights is not None]
+    if shares:
+        obsm["fusion_weights"] = torch.stack(shares).mean(dim=0).cpu().numpy()
+    names = ("attention", "attention_image")
+    for name, features in zip(names, run.attention_features(), strict=False):
+        obsm[name] = features.detach().cpu().numpy()
     return Answer(whole, single, views, obsm)
 
 
 def enhanced_layer(
-    run: MMSRLTraining, genes: NDArray[np.intp], n_genes: int, params: MMSRLParams
+    run: Training, genes: NDArray[np.intp], n_genes: int
 ) -> tuple[sp.csr_matrix, NDArray[np.bool_]]:
     """Mean of the ZINB over all networks, in the unit that ``enhanced_as`` names.
 
@@ -88,25 +84,4 @@ def enhanced_layer(
     enhanced
         (n_genes,) True for the genes that have values.
     """
-    return gene_layer(_blocks(run, params), genes, n_genes)
-
-
-@torch.no_grad()
-def _blocks(run: MMSRLTraining, params: MMSRLParams) -> Iterator[Float]:
-    """Rows of the selected genes, a block of spots at a time."""
-    counts = run.counts
-    for start in range(0, len(counts.size), _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, len(counts.size)))
-        columns = run.batch_columns(rows)
-        total = torch.zeros((), device=run.device)
-        for model, out in zip(run.models, run.encoded, strict=True):
-            z = torch.cat([out.embedding[start : start + len(rows)], columns], dim=1)
-            rate, _, dropout = model.decoder.eval()(z)
-            total = total + (rate * (1 - dropout) if params.enhanced_zeros else rate)
-        mean = np.asarray((total / len(run.models)).cpu().numpy(), dtype=np.float32)
-        if params.enhanced_as == "log1p":
-            yield np.log1p(mean * np.float32(_TARGET / counts.median))
-        elif params.enhanced_as == "counts":
-            yield mean * counts.size[rows, None]
-        else:
-            yield mean / mean.max(axis=1, keepdims=True)
+    return gene_layer(run.blocks(), genes, n_genes)

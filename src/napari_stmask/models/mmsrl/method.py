@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from ...core.errors import ParameterError
 from ...core.progress import Progress, Steps, drain
@@ -24,7 +25,6 @@ from ..image_input import (
     carried,
     coarse_image,
     encoded,
-    encoding_cost,
     has_image,
     image_input,
     is_wanted,
@@ -33,8 +33,11 @@ from ..image_input import (
 from ..network_method import NetworkMethod
 from ..trained_state import Build, TrainedState
 from .answer import embeddings, enhanced_layer
+from .common import Training
+from .cost import estimate
 from .objective import Counts
 from .params import MMSRLParams
+from .reference import ReferenceTraining, log_values, notes_of, reference_model_from
 from .training import MMSRLTraining, model_from
 
 __all__ = ["MMSRL", "graph_of"]
@@ -44,6 +47,13 @@ _LEAST, _MOST = 0.05, 0.99
 _IMAGE_LENGTH = 3.0
 """Mean length of the image branch's input rows, beside expression whose first component has
 unit variance."""
+
+
+def _model_from(tensors: Mapping[str, Tensor], params: MMSRLParams, n_genes: int) -> nn.Module:
+    """A network of either form from its tensors."""
+    if params.mode == "reference":
+        return reference_model_from(tensors, n_genes)
+    return model_from(tensors, params, n_genes)
 
 
 class MMSRL(NetworkMethod):
@@ -60,7 +70,7 @@ class MMSRL(NetworkMethod):
     tasks: ClassVar[tuple[str, ...]] = ("domains", "denoise")
     needs: ClassVar[Needs] = Needs(counts=True)
     Params: ClassVar[type[MMSRLParams]] = MMSRLParams
-    build: ClassVar[Build] = staticmethod(model_from)
+    build: ClassVar[Build] = staticmethod(_model_from)
 
     def extras(
         self, section: Section, params: MMSRLParams, model: str | Path | None = None
@@ -73,16 +83,19 @@ class MMSRL(NetworkMethod):
     def estimate(self, sections: Sequence[Section], params: MMSRLParams) -> Estimate:
         """Expected CPU seconds on one thread and bytes on top of the section."""
         with_image = all(has_image(s, params) for s in sections)
-        return _estimate(sections, params, with_image=with_image)
+        return estimate(sections, params, with_image=with_image)
 
     def _fit(self, section: Section, params: MMSRLParams) -> Steps[Fit]:
         yield Progress(0, 3, "preparing", message="Selecting genes.")
         prepared = yield from prepare(section, params, batches=_batches(section))
+        median = float(np.median(_totals(section)))
+        if params.mode == "reference":
+            prepared = _as_released(prepared, section, median)
         image = None
         if is_wanted(section, params):
             features = yield from encoded(section, params)
             image = image_input(features, section, params)
-        run = _training(section, prepared, image, params)
+        run = _training(section, prepared, image, params, median)
         for i in range(params.replicates):
             yield from run.replicate(i)
         if params.denoise:
@@ -92,13 +105,20 @@ class MMSRL(NetworkMethod):
 
     def _answer(self, state: TrainedState, section: Section, settings: MMSRLParams) -> Steps[Fit]:
         prepared = state.prepare(section)
+        median = float(np.median(_totals(section)))
+        if settings.mode == "reference":
+            # Log values are of the depth that the network was trained at.
+            median = float(state.arrays["median"][0])
+            prepared = _as_released(prepared, section, median)
         image = None
         if "components" in state.arrays:
             wanted = settings.model_copy(update={"use_image": "yes"})
             is_wanted(section, wanted)  # or an error says so
             features = yield from encoded(section, settings)
             image = projected(features, state.arrays, section, settings)
-        run = _training(section, prepared, image, settings, state.arrays["scales"])
+        # The groups of the attention are part of the network, and so is their seed.
+        trained = settings.model_copy(update={"seed": state.params.seed})
+        run = _training(section, prepared, image, trained, median, state.arrays["scales"])
         for model in state.nets:
             run.add(model.to(run.device))
             yield Progress(len(run.models), len(state.nets), "embedding")
@@ -106,7 +126,7 @@ class MMSRL(NetworkMethod):
 
     def _finish(
         self,
-        run: MMSRLTraining,
+        run: Training,
         section: Section,
         prepared: Prepared,
         image: ImageInput | None,
@@ -115,6 +135,8 @@ class MMSRL(NetworkMethod):
         """The answer of all replicates."""
         answer = embeddings(run, params)
         notes = [*prepared.notes(params), *_graph_notes(run.walk, params)]
+        if params.mode == "reference":
+            notes += notes_of(params, len(prepared.genes))
         if image is None:
             notes += filter(None, [coarse_image(section, params)])
         fit = Fit(
@@ -140,10 +162,10 @@ class MMSRL(NetworkMethod):
         if run.numbers:
             fit.details["numbers_of_domains"] = run.numbers
         if params.denoise:
-            yield Progress(0, 1, "enhancing genes")
-            layer, flag = enhanced_layer(run, prepared.genes, section.n_genes, params)
+            yield Progress(1, 1, "enhancing genes")
+            layer, flag = enhanced_layer(run, prepared.genes, section.n_genes)
             fit.layers, fit.var = {"denoised": layer}, {"denoised": flag}
-        arrays = {"scales": run.scales}
+        arrays = {"scales": run.scales, "median": np.array([run.counts.median], dtype=np.float32)}
         if image is not None:
             arrays |= {"components": image.components, "centre": image.centre}
         fit.state = TrainedState.of(self.name, params, run.models, prepared, section, arrays)
@@ -186,28 +208,50 @@ def _graph_notes(walk: sp.csr_matrix, params: MMSRLParams) -> list[str]:
     return [f"With a neighbourhood width of {params.kernel_width:g} a spot's average holds {what}."]
 
 
+def _totals(section: Section) -> NDArray[np.float32]:
+    """(n_spots,) molecules of each spot, over all genes."""
+    return np.asarray(section.counts().sum(axis=1), dtype=np.float32).ravel()
+
+
+def _as_released(prepared: Prepared, section: Section, median: float) -> Prepared:
+    """Log values of the selected genes themselves, not scaled."""
+    n = len(prepared.genes)
+    return Prepared(
+        log_values(section, prepared.genes, median),
+        prepared.genes,
+        np.ones(n, dtype=np.float32),
+        np.full(n, np.inf, dtype=np.float32),
+        None,
+        None,
+    )
+
+
 def _training(
     section: Section,
     prepared: Prepared,
     image: ImageInput | None,
     params: MMSRLParams,
+    median: float,
     scales: NDArray[np.float32] | None = None,
-) -> MMSRLTraining:
+) -> Training:
     """The pieces of a run; ``scales`` of the inputs are those of a saved model, if any."""
     graph = graph_of(section, params)
     walk = random_walk(graph)
-    counts = section.counts()
-    totals = np.asarray(counts.sum(axis=1), dtype=np.float32).ravel()
-    median = float(np.median(totals))
     inputs = [prepared.x] if image is None else [prepared.x, image.x]
+    released = params.mode == "reference"
     if scales is None:
-        scales = _scales(inputs)
-    return MMSRLTraining(
+        scales = np.ones(len(inputs), dtype=np.float32) if released else _scales(inputs)
+    form = ReferenceTraining if released else MMSRLTraining
+    return form(
         [x * scale for x, scale in zip(inputs, scales, strict=True)],
         scales,
         walk,
         graph,
-        Counts(counts[:, prepared.genes].tocsr(), totals / np.float32(median), median),
+        Counts(
+            section.counts()[:, prepared.genes].tocsr(),
+            _totals(section) / np.float32(median),
+            median,
+        ),
         _batches(section),
         shared_weight(walk),
         params,
@@ -221,34 +265,3 @@ def _scales(inputs: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     lengths = [float(np.sqrt((x**2).sum(axis=1).mean())) or 1.0 for x in images]
     first_sd = float(first[:, 0].std()) or 1.0
     return np.array([1 / first_sd, *(_IMAGE_LENGTH / x for x in lengths)], dtype=np.float32)
-
-
-def _estimate(sections: Sequence[Section], params: MMSRLParams, *, with_image: bool) -> Estimate:
-    """Time of the parts of an epoch, at the rates of one core."""
-    n = sum(s.n_spots for s in sections)
-    nnz = sum(s.counts().nnz for s in sections)
-    branches = 1 + with_image
-    around = np.pi * (params.kernel_width * params.kernel_cut) ** 2
-    exact = params.attention == "exact" or (params.attention == "auto" and n <= params.exact_up_to)
-    keys = 0 if params.attention == "none" else n if exact else params.landmarks
-    width = params.latent
-    # Rates of one core: products 60 GFLOP/s, exponentials 0.25 G/s, sparse traffic 4 G numbers/s.
-    attention = 14.0 * n * keys * width / 6e10 + n * keys / 5e8
-    encoder = 12.0 * n * (params.n_pcs_in * params.hidden + params.hidden * width) / 6e10
-    sparse = 2 * n * around * params.n_pcs_in / 4e9
-    decoder = min(n, params.decoded_spots) * params.n_hvg * (18 * 128 / 6e10 + 6e-8)
-    epoch = branches * (attention + encoder + sparse) + decoder + 3e-3
-    seconds = 5 + n / 2000 + params.replicates * (params.epochs * epoch + n * 8e-4)
-    if params.denoise:
-        seconds += (
-            params.replicates * params.decoder_epochs * decoder * max(1, n / params.decoded_spots)
-        )
-    if with_image:
-        extra, held = encoding_cost(sections, params)
-        seconds += extra
-    else:
-        held = 0.0
-    peak = 4.0 * n * branches * (10 * params.hidden + 20 * width + 3 * params.n_pcs_in)
-    peak += 16.0 * n * around + 60.0 * min(n, params.decoded_spots) * params.n_hvg
-    layer = 24.0 * n * params.n_hvg if params.denoise else 0.0
-    return Estimate(seconds, peak + 16.0 * nnz + layer + held)

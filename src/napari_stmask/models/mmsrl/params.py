@@ -30,10 +30,10 @@ class MMSRLParams(ImageParams):
         description="Let alike distant spots inform each other; auto groups large sections.",
     )
     epochs: int = Field(
-        120, ge=1, le=5000, title="Epochs", description="Training rounds; more is slower."
+        60, ge=1, le=5000, title="Epochs", description="Training rounds; more is slower."
     )
     replicates: int = Field(
-        3,
+        5,
         ge=1,
         le=20,
         title="Replicates",
@@ -61,7 +61,7 @@ class MMSRLParams(ImageParams):
     mode: Literal["default", "reference"] = Field(
         "default",
         title="Mathematics",
-        description="This package's corrected form, or the released network and losses.",
+        description="Corrected form, or the released network and losses (fewer settings count).",
         json_schema_extra=_ADVANCED,
     )
     exact_up_to: int = Field(
@@ -151,7 +151,7 @@ class MMSRLParams(ImageParams):
         json_schema_extra=_ADVANCED,
     )
     loss_contrast: float = Field(
-        0.2,
+        0.05,
         ge=0,
         le=100,
         title="Loss weight of domains",
@@ -175,7 +175,7 @@ class MMSRLParams(ImageParams):
         json_schema_extra=_ADVANCED,
     )
     contrast_every: int = Field(
-        25,
+        15,
         ge=1,
         le=5000,
         title="Domains refreshed every",
@@ -219,13 +219,13 @@ class MMSRLParams(ImageParams):
         "visium": {},
         "st": {
             "kernel_width": 0.7,
-            "n_pcs_in": 10,
+            "n_pcs_in": 20,
             "scale_genes": False,
             "own_weight": 1.0,
             "n_pcs_out": 6,
         },
-        "stereoseq": {"replicates": 1, "kernel_width": 2.0, "landmarks": 1024, "epochs": 100},
-        "imaging": {},
+        "stereoseq": {"replicates": 1, "kernel_width": 2.0, "landmarks": 1024},
+        "imaging": {"kernel_width": 2.0},
         "paper": {
             "mode": "reference",
             "kernel_width": 1.32,
@@ -247,3 +247,8 @@ class MMSRLParams(ImageParams):
             "enhanced_as": "row_max",
         },
     }
+
+    @property
+    def projects(self) -> bool:
+        """The corrected form sees principal components, the released one the genes."""
+        return self.mode == "default"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -19,10 +18,11 @@ from ...core.progress import Progress, Steps
 from ...nn.attention import Landmarks, landmarks_of
 from ...nn.masking import EdgeMasker
 from ...nn.multimodal import Encoded, MultimodalNet
-from ...nn.sparse import Operator
+from ...nn.pair_losses import unit_rows
 from ...nn.train import Optimisation, train
 from ...nn.zinb import ZINBDecoder, zinb_loss
-from .objective import Counts, MMSRLModel, Objective, PseudoLabels, Shares
+from .common import Training
+from .objective import MMSRLModel, Objective, PseudoLabels, Shares
 from .params import MMSRLParams
 
 __all__ = ["MMSRLTraining", "model_from"]
@@ -33,58 +33,15 @@ _SURE = 0.7
 """Posterior below which a spot takes no part in the contrast: wrong pseudo-labels lock in."""
 _SPLIT_DIMS = 8
 _FEWEST = 20
-Curves = dict[str, list[float]]
+_TARGET = 1e4
 
 
 @dataclass
-class MMSRLTraining:
-    """The pieces that all replicates share, and what they have produced so far.
-
-    Attributes
-    ----------
-    inputs
-        (n_spots, d) float32 of each modality.
-    scales
-        (n_modalities,) float32 factors that the inputs were multiplied by.
-    walk
-        (n_spots, n_spots) CSR, averaging over the neighbourhood.
-    graph
-        (n_spots, n_spots) CSR, symmetric links.
-    counts
-        What the decoder explains.
-    batches
-        (n_spots,) section of each spot, where several were joined; else all 0.
-    weight
-        Independent observations that a spot is worth.
-    params
-        Network and optimiser.
-    device
-        Where to compute.
-    models, encoded
-        Trained networks, and what they say of all spots.
-    history
-        Loss curves; of the second replicate on, names end in its number.
-    numbers
-        Numbers of domains found at each refresh of the pseudo-labels.
-    """
-
-    inputs: Sequence[NDArray[np.float32]]
-    scales: NDArray[np.float32]
-    walk: sp.csr_matrix
-    graph: sp.csr_matrix
-    counts: Counts
-    batches: NDArray[np.intp]
-    weight: float
-    params: MMSRLParams
-    device: torch.device
-    models: list[MMSRLModel] = field(default_factory=list)
-    encoded: list[Encoded] = field(default_factory=list)
-    history: Curves = field(default_factory=dict)
-    numbers: list[int] = field(default_factory=list)
+class MMSRLTraining(Training):
+    """Training of the corrected form: pseudo-labels, landmarks, a decoder of counts."""
 
     def __post_init__(self) -> None:
-        self.operator = Operator.of(self.walk, self.device)
-        self.tensors = [torch.from_numpy(x).to(self.device) for x in self.inputs]
+        super().__post_init__()
         self.landmarks = self._landmarks()
 
     def _landmarks(self) -> Landmarks | None:
@@ -104,16 +61,31 @@ class MMSRLTraining:
             return "none"
         return "exact" if self.landmarks is None else "landmarks"
 
-    def add(self, model: MMSRLModel) -> None:
-        """Keep a trained network and what it says."""
-        self.models.append(model.eval())
-        self.encoded.append(self.encode(model.net))
-
     @torch.no_grad()
-    def encode(self, net: MultimodalNet) -> Encoded:
-        """What ``net`` says of all spots, nothing hidden."""
-        net.eval()
-        return net(self.operator, self.tensors, self.landmarks)  # type: ignore[no-any-return]
+    def encode(self, model: MMSRLModel) -> Encoded:
+        """What ``model`` says of all spots in evaluation mode, nothing hidden."""
+        return model.eval().net(self.operator, self.tensors, self.landmarks)  # type: ignore[no-any-return]
+
+    def attention_features(self) -> list[Tensor]:
+        """Unit vectors times the root of the learned scale, (n_spots, latent) per modality."""
+        scale = self.models[0].net.log_scale
+        if scale is None:
+            return []
+        return [
+            unit_rows(e) * (0.5 * own).exp()
+            for e, own in zip(self.encoded[0].encoded, scale, strict=True)
+        ]
+
+    def mean(self, model: MMSRLModel, z: Tensor, rows: NDArray[np.intp]) -> Tensor:
+        """Rates per unit of size factor, (m, n_selected)."""
+        rate, _, dropout = model.decoder(torch.cat([z, self.batch_columns(rows)], dim=1))
+        return rate * (1 - dropout) if self.params.enhanced_zeros else rate  # type: ignore[no-any-return]
+
+    def in_unit(self, mean: NDArray[np.float32], rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Counts of the spot's own depth, or log1p of 10,000 molecules per spot."""
+        if self.params.enhanced_as == "counts":
+            return np.asarray(mean * self.counts.size[rows, None])
+        return np.asarray(np.log1p(mean * np.float32(_TARGET / self.counts.median)))
 
     def replicate(self, i: int) -> Steps[None]:
         """Train network ``i``."""
@@ -144,7 +116,7 @@ class MMSRLTraining:
         def refresh(done: int) -> Steps[None]:
             late = p.loss_contrast and start <= done < p.epochs
             if late and (done - start) % p.contrast_every == 0:
-                objective.labels = yield from self._pseudo_labels(model.net, rng)
+                objective.labels = yield from self._pseudo_labels(model, rng)
 
         curves = yield from train(
             model,
@@ -155,13 +127,13 @@ class MMSRLTraining:
             offset=i * p.epochs,
             total=p.replicates * p.epochs,
         )
-        self.history |= {(k if i == 0 else f"{k} ({i + 1})"): v for k, v in curves.items()}
+        self.keep_curves(i, curves)
         self.add(model)
 
-    def _pseudo_labels(self, net: MultimodalNet, rng: np.random.Generator) -> Steps[PseudoLabels]:
+    def _pseudo_labels(self, model: MMSRLModel, rng: np.random.Generator) -> Steps[PseudoLabels]:
         """Domains in the present embedding, and how sure each spot is of its own."""
         p = self.params
-        z = self.encode(net).embedding.cpu().numpy()
+        z = self.encode(model).embedding.cpu().numpy()
         points = reduce(z, p.n_pcs_out, seed=p.seed)
         seed = int(rng.integers(2**31))
         k = p.n_domains
@@ -240,8 +212,7 @@ class MMSRLTraining:
             offset=i * p.decoder_epochs,
             total=len(self.models) * p.decoder_epochs,
         )
-        name = "decoder" if i == 0 else f"decoder ({i + 1})"
-        self.history[name] = curves["decoder"]
+        self.keep_curves(i, curves)
         decoder.eval()
 
 

@@ -1,0 +1,64 @@
+"""Which fields of a form would change nothing as the others stand, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..core.section import Section
+from .image_fields import idle_image_fields
+
+__all__ = ["idle_fields"]
+
+_CONTRAST = ("contrast_temperature", "contrast_from", "contrast_every")
+_ENHANCED = ("enhanced_as", "enhanced_zeros", "decoder_epochs")
+_REFERENCE = (
+    "attention",
+    "landmarks",
+    "exact_up_to",
+    "activation",
+    "latent",
+    "loss_contrast",
+    *_CONTRAST,
+    "decoded_spots",
+    "decoder_epochs",
+    "n_pcs_in",
+    "scale_genes",
+)
+"""What the released network of MMSRL has in one form only, or lacks."""
+
+
+def idle_fields(values: Mapping[str, Any], section: Section | None) -> dict[str, str]:
+    """Fields that would change nothing, with the reason.
+
+    Parameters
+    ----------
+    values
+        What all fields of a form hold; rules about fields that it lacks do not apply.
+    section
+        The section that a run would be on, if one is open.
+    """
+    idle = idle_image_fields(values, section)
+    if not values.get("auto_domains"):
+        idle["granularity"] = "Only for a number of domains that is chosen automatically."
+    if not values.get("denoise"):
+        idle |= dict.fromkeys(_ENHANCED, "Only where genes are denoised.")
+    if not values.get("loss_contrast"):
+        idle |= dict.fromkeys(_CONTRAST, "The loss weight of domains is 0.")
+    idle |= _attention(values, section)
+    if values.get("mode") == "reference":
+        idle |= dict.fromkeys(_REFERENCE, "The released network leaves no choice here.")
+    return {name: reason for name, reason in idle.items() if name in values}
+
+
+def _attention(values: Mapping[str, Any], section: Section | None) -> dict[str, str]:
+    form = values.get("attention")
+    if form == "none":
+        return dict.fromkeys(("landmarks", "exact_up_to"), "Long-range attention is off.")
+    if form == "exact":
+        return dict.fromkeys(("landmarks", "exact_up_to"), "Exact attention forms no groups.")
+    if form == "landmarks":
+        return {"exact_up_to": "Only for automatic attention."}
+    if form == "auto" and section is not None and section.n_spots <= values.get("exact_up_to", 0):
+        return {"landmarks": "The section is small enough for exact attention."}
+    return {}

@@ -1,0 +1,130 @@
+"""What the training of both forms of MMSRL has in common, the corrected and the released one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...core.progress import Steps
+from ...nn.multimodal import Encoded
+from ...nn.sparse import Operator
+from .objective import Counts
+from .params import MMSRLParams
+
+__all__ = ["Training"]
+
+_BLOCK = 2048
+Curves = dict[str, list[float]]
+Float = NDArray[np.float32]
+
+
+@dataclass
+class Training(ABC):
+    """The pieces that all replicates share, and what they have produced so far.
+
+    Attributes
+    ----------
+    inputs
+        (n_spots, d) float32 of each modality.
+    scales
+        (n_modalities,) float32 factors that the inputs were multiplied by.
+    walk
+        (n_spots, n_spots) CSR, averaging over the neighbourhood.
+    graph
+        (n_spots, n_spots) CSR, symmetric links.
+    counts
+        What the decoder explains.
+    batches
+        (n_spots,) section of each spot, where several were joined; else all 0.
+    weight
+        Independent observations that a spot is worth.
+    params
+        Network and optimiser.
+    device
+        Where to compute.
+    models, encoded
+        Trained networks, and what they say of all spots.
+    history
+        Loss curves; of the second replicate on, names end in its number.
+    numbers
+        Numbers of domains found at each refresh of the pseudo-labels.
+    """
+
+    inputs: Sequence[Float]
+    scales: Float
+    walk: sp.csr_matrix
+    graph: sp.csr_matrix
+    counts: Counts
+    batches: NDArray[np.intp]
+    weight: float
+    params: MMSRLParams
+    device: torch.device
+    models: list[Any] = field(default_factory=list)
+    encoded: list[Encoded] = field(default_factory=list)
+    history: Curves = field(default_factory=dict)
+    numbers: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.operator = Operator.of(self.walk, self.device)
+        self.tensors = [torch.from_numpy(x).to(self.device) for x in self.inputs]
+
+    @property
+    @abstractmethod
+    def form(self) -> str:
+        """How spots attend to one another: ``exact``, ``landmarks`` or ``none``."""
+
+    @abstractmethod
+    def replicate(self, i: int) -> Steps[None]:
+        """Train network ``i``."""
+
+    @abstractmethod
+    def encode(self, model: Any) -> Encoded:
+        """What ``model`` says of all spots in evaluation mode, nothing hidden."""
+
+    @abstractmethod
+    def attention_features(self) -> list[Tensor]:
+        """Per modality (n_spots, width), whose inner products are the first network's logits."""
+
+    @abstractmethod
+    def mean(self, model: Any, z: Tensor, rows: NDArray[np.intp]) -> Tensor:
+        """Mean of the selected genes, (m, n_selected), from embeddings (m, width) of ``rows``."""
+
+    @abstractmethod
+    def in_unit(self, mean: Float, rows: NDArray[np.intp]) -> Float:
+        """``mean`` as counts or as log1p values, whichever ``enhanced_as`` names."""
+
+    def finish_decoder(self, i: int) -> Steps[None]:  # noqa: ARG002
+        """Nothing, where the decoder is trained as long as the rest."""
+        yield from ()
+
+    def add(self, model: Any) -> None:
+        """Keep a trained network and what it says."""
+        self.models.append(model.eval())
+        self.encoded.append(self.encode(model))
+
+    def keep_curves(self, i: int, curves: Curves) -> None:
+        """Add the losses of network ``i`` to the history."""
+        self.history |= {(k if i == 0 else f"{k} ({i + 1})"): v for k, v in curves.items()}
+
+    @torch.no_grad()
+    def blocks(self) -> Iterator[Float]:
+        """Enhanced values of the selected genes, a block of spots at a time."""
+        for start in range(0, len(self.batches), _BLOCK):
+            rows = np.arange(start, min(start + _BLOCK, len(self.batches)))
+            total = torch.zeros((), device=self.device)
+            for model, out in zip(self.models, self.encoded, strict=True):
+                z = out.embedding[start : start + len(rows)]
+                total = total + self.mean(model, z, rows)
+            mean = np.asarray((total / len(self.models)).cpu().numpy(), dtype=np.float32)
+            if self.params.enhanced_as == "row_max":
+                yield mean / np.maximum(mean.max(axis=1, keepdims=True), np.float32(1e-30))
+            else:
+                yield self.in_unit(mean, rows)
