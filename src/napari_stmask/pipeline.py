@@ -18,7 +18,6 @@ from .analysis.domains import choose_n_domains_steps, cluster_steps, reduce
 from .analysis.match import match_codes
 from .analysis.refine import smooth_labels
 from .analysis.scores import spatial_scores
-from .analysis.tempered import tempered_bic_steps
 from .core.errors import DataError, ParameterError, ResourceError
 from .core.memory import available_bytes, human, peak_rss_bytes
 from .core.params import DomainParams
@@ -327,22 +326,21 @@ def _domains(fit: Fit, params: DomainParams) -> Steps[Domains]:
     inputs = [
         reduce(e, params.n_pcs_out, seed=params.seed) for e in fit.replicates or [fit.embedding]
     ]
-    n_domains, curve = params.n_domains, None
+    n_domains, curve = params.n_domains, fit.curve
     if params.auto_domains:
-        joint = reduce(fit.embedding, params.n_pcs_out, seed=params.seed)
-        if fit.weight is None:
+        if curve:
+            n_domains, why = max(curve, key=lambda k: (curve[k], -k)), "explain the section best"
+        else:
+            joint = reduce(fit.embedding, params.n_pcs_out, seed=params.seed)
             n_domains, curve = yield from choose_n_domains_steps(joint, seed=params.seed)
             why = "are the most stable"
-        else:
-            n_domains, curve = yield from tempered_bic_steps(joint, fit.weight, seed=params.seed)
-            why = "explain the embedding best"
         yield Progress(1, 1, "clustering", message=f"{n_domains} domains {why}.")
     domains = yield from cluster_steps(
         inputs, n_domains, method=params.clustering, seed=params.seed
     )
     domains.details["asked"] = n_domains
-    if curve is not None:
-        criterion = "stability" if fit.weight is None else "tempered_bic"
+    if curve:
+        criterion = "tempered_bic" if fit.curve else "stability"
         domains.details["at_end"] = n_domains in (min(curve), max(curve))
         domains.details[criterion] = {str(k): round(v, 4) for k, v in curve.items()}
     return domains

@@ -456,7 +456,6 @@ def test_cost_is_of_the_settings() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="9 are found where there are 6, one more than the bar", strict=False)
 def test_number_of_domains_is_near_the_truth() -> None:
     section = sample_section()
     section.adata.obs.pop("ground_truth")

@@ -68,9 +68,9 @@ class Fit:
         a consensus, several. Each is clustered as the embedding is, for comparison.
     obsm
         Further arrays of the spots: name -> (n_spots, width) float32.
-    weight
-        How many independent observations a spot of the embedding is worth, where the method
-        knows it; the number of domains is then chosen by the tempered BIC.
+    curve
+        Number of domains -> how well the input supports it, where the method chooses the number
+        itself: the largest value wins.
     graph
         (n_spots, n_spots) CSR that the method used, or None.
     layers
@@ -91,7 +91,7 @@ class Fit:
     replicates: list[NDArray[np.float32]] = field(default_factory=list)
     views: dict[str, list[NDArray[np.float32]]] = field(default_factory=dict)
     obsm: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    weight: float | None = None
+    curve: dict[int, float] = field(default_factory=dict)
     graph: sp.csr_matrix | None = None
     layers: dict[str, sp.csr_matrix] = field(default_factory=dict)
     var: dict[str, NDArray[Any]] = field(default_factory=dict)

@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...analysis.domains import reduce
+from ...analysis.tempered import tempered_bic_steps
 from ...core.progress import Steps
 from ...nn.multimodal import Encoded
 from ...nn.sparse import Operator
@@ -22,6 +24,7 @@ from .params import MMSRLParams
 __all__ = ["Training"]
 
 _BLOCK = 2048
+_NUMBER_PCS = 20
 Curves = dict[str, list[float]]
 Float = NDArray[np.float32]
 
@@ -56,6 +59,8 @@ class Training(ABC):
         Loss curves; of the second replicate on, names end in its number.
     numbers
         Numbers of domains found at each refresh of the pseudo-labels.
+    curve
+        Number of domains -> tempered BIC, after `choose_number`.
     """
 
     inputs: Sequence[Float]
@@ -71,6 +76,7 @@ class Training(ABC):
     encoded: list[Encoded] = field(default_factory=list)
     history: Curves = field(default_factory=dict)
     numbers: list[int] = field(default_factory=list)
+    curve: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.operator = Operator.of(self.walk, self.device)
@@ -100,6 +106,20 @@ class Training(ABC):
     @abstractmethod
     def in_unit(self, mean: Float, rows: NDArray[np.intp]) -> Float:
         """``mean`` as counts or as log1p values, whichever ``enhanced_as`` names."""
+
+    def smoothed(self) -> Float:
+        """(n_spots, d) inputs of all modalities after two steps of the walk."""
+        parts = [self.walk @ (self.walk @ x) for x in self.inputs]
+        return np.concatenate(parts, axis=1).astype(np.float32)
+
+    def choose_number(self) -> Steps[None]:
+        """Number of domains by the tempered BIC of the smoothed inputs.
+
+        There the weight of a spot is what the walk makes it; a trained embedding is sharper.
+        """
+        seed, weight = self.params.seed, min(1.0, self.params.granularity * self.weight)
+        points = reduce(self.smoothed(), _NUMBER_PCS, seed=seed)
+        _, self.curve = yield from tempered_bic_steps(points, weight, seed=seed)
 
     def finish_decoder(self, i: int) -> Steps[None]:  # noqa: ARG002
         """Nothing, where the decoder is trained as long as the rest."""

@@ -66,7 +66,7 @@ class MMSRL(NetworkMethod):
         "MMSRL: multi-modal spatial representation learning, as released by its authors; it "
         "builds on stMMR (GigaScience 13, giae089, 2024) and PRAGA (AAAI 2025)"
     )
-    doi: ClassVar[str] = "10.1093/gigascience/giae089"
+    doi: ClassVar[str] = ""
     tasks: ClassVar[tuple[str, ...]] = ("domains", "denoise")
     needs: ClassVar[Needs] = Needs(counts=True)
     Params: ClassVar[type[MMSRLParams]] = MMSRLParams
@@ -96,6 +96,8 @@ class MMSRL(NetworkMethod):
             features = yield from encoded(section, params)
             image = image_input(features, section, params)
         run = _training(section, prepared, image, params, median)
+        if params.auto_domains:
+            yield from run.choose_number()
         for i in range(params.replicates):
             yield from run.replicate(i)
         if params.denoise:
@@ -122,6 +124,8 @@ class MMSRL(NetworkMethod):
         for model in state.nets:
             run.add(model.to(run.device))
             yield Progress(len(run.models), len(state.nets), "embedding")
+        if settings.auto_domains:
+            yield from run.choose_number()
         return (yield from self._finish(run, section, prepared, image, settings))
 
     def _finish(
@@ -146,7 +150,7 @@ class MMSRL(NetworkMethod):
             obsm=answer.obsm,
             graph=run.graph,
             params=params,
-            weight=min(1.0, params.granularity * run.weight),
+            curve=run.curve,
             history=run.history,
             details={
                 "n_genes": len(prepared.genes),

@@ -13,7 +13,6 @@ from torch import Tensor
 from ...analysis.domains import reduce
 from ...analysis.mixture import tied_mixture_steps
 from ...analysis.split_merge import split_merge_steps
-from ...analysis.tempered import tempered_bic_steps
 from ...core.progress import Progress, Steps
 from ...nn.attention import Landmarks, landmarks_of
 from ...nn.masking import EdgeMasker
@@ -49,10 +48,7 @@ class MMSRLTraining(Training):
         exact = p.attention == "exact" or (p.attention == "auto" and n <= p.exact_up_to)
         if exact or p.attention == "none" or p.landmarks >= n:
             return None
-        smooth = np.concatenate([self.walk @ (self.walk @ x) for x in self.inputs], axis=1)
-        return landmarks_of(
-            np.asarray(smooth, dtype=np.float32), p.landmarks, seed=p.seed, device=self.device
-        )
+        return landmarks_of(self.smoothed(), p.landmarks, seed=p.seed, device=self.device)
 
     @property
     def form(self) -> str:
@@ -138,12 +134,8 @@ class MMSRLTraining(Training):
         seed = int(rng.integers(2**31))
         k = p.n_domains
         if p.auto_domains:
-            if not self.numbers:
-                weight = min(1.0, p.granularity * self.weight)
-                found, _ = yield from tempered_bic_steps(points, weight, seed=seed)
-                self.numbers.append(found)
-            # Splits and merges stay around the first answer, or they would drift.
-            k = self.numbers[0]
+            # Splits and merges stay around one number, or they would drift.
+            k = max(self.curve, key=self.curve.__getitem__)
             moved = yield from self._split_and_merged(points, k, seed)
             k = int(moved.max()) + 1
             self.numbers.append(k)
