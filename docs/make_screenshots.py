@@ -182,7 +182,7 @@ def vimst(path: str) -> None:
 
 
 def mmsrl(path: str) -> None:
-    """MMSRL: its parameters, where a spot looks, an enhanced gene, the order of the spots."""
+    """MMSRL: parameters, where a spot looks, shares, an enhanced gene, order of the spots."""
     viewer, session, tissue = new_viewer()
     open_with(tissue, Path(path))
     viewer.reset_view()
@@ -200,6 +200,9 @@ def mmsrl(path: str) -> None:
     settle(10, lambda: not looks.answer.isHidden())
     shoot(viewer, "mmsrl_attention.png")
     looks.pick.click()
+
+    ask(dock, "Expression and image")
+    shoot(viewer, "mmsrl_shares.png")
 
     enhanced = ask(dock, "Enhanced genes")
     # The domain that a gene marks best in the counts.

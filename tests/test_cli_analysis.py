@@ -169,6 +169,8 @@ def test_gene_sets_from_a_file(call, result, tmp_path) -> None:
             "both given",
         ),
         (["attention", "{result}", "--key", "spamask", "--spot", "nobody"], "no spot 'nobody'"),
+        (["attention", "{result}", "--key", "spamask", "--spot", "nobody"], "such as 'spot0'"),
+        (["enhancement", "{result}", "--key", "spamask", "--genes", " , "], "names no gene"),
         (["attention", "{result}", "--key", "truth", "--spot", "spot1"], "only MMSRL has"),
         (
             ["attention", "{result}", "--key", "spamask", "--spot", "spot1", "--part", "image"],

@@ -285,6 +285,17 @@ def test_a_small_section_with_many_neighbours_is_said(section) -> None:
     assert automatic.domains.n_domains >= 1
 
 
+def test_number_that_is_chosen_is_not_held_against_the_spots_with_counts(section) -> None:
+    counts = section.counts()[:20].tolil()
+    counts[3] = 0
+    small = stm.Section(section.adata[:20].copy(), platform="visium")
+    small.adata.X = counts.tocsr()
+    values = {"epochs": 2, "replicates": 1, "threads": 1, "n_domains": 20}
+    with pytest.raises(DataError, match="only 19 spots have counts"):
+        run("spamask", small, **values)
+    assert run("spamask", small, auto_domains=True, **values).domains.n_domains < 19
+
+
 def test_a_model_is_not_retrained_in_silence(section, tmp_path) -> None:
     path = stm.save_model(run("spamask", section, **SMALL), tmp_path / "m.safetensors")
     with pytest.raises(ParameterError, match="epochs, neighbours belong to the saved model"):

@@ -226,7 +226,7 @@ def _run(
         empty = int((~filled).sum())
         notes.append(f"{empty} spots without any counts were left out.")
         section = section.bare(filled, method.extras(section, params, model))
-        if params.n_domains > section.n_spots:
+        if params.n_domains > section.n_spots and not params.auto_domains:
             raise DataError(
                 f"{full.where}: only {section.n_spots} spots have counts",
                 f"ask for at most {section.n_spots} domains",

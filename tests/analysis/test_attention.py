@@ -98,7 +98,7 @@ def test_what_is_missing_is_said() -> None:
     section = with_attention(np.ones((120, 2), np.float32))
     assert attention_parts(section, "mine") == ["expression", "image"]
     assert why_no_attention(section, "mine") == ""
-    with pytest.raises(ParameterError, match="there is no spot 'nobody'"):
+    with pytest.raises(ParameterError, match=r"has no spot 'nobody'.*such as 'spot0'"):
         attention_from(section, "mine", "nobody")
     with pytest.raises(ParameterError, match=r"no attention of 'both'.*expression, image"):
         attention_from(section, "mine", 0, part="both")
@@ -111,3 +111,6 @@ def test_what_is_missing_is_said() -> None:
     off = {"params": {"attention": "none"}}
     section.adata.uns["stmask"] = {"off": json.dumps(off)}
     assert "attention = none" in why_no_attention(section, "off")
+    kept = {"method": "mmsrl", "params": {"attention": "auto"}}
+    section.adata.uns["stmask"] = {"kept": json.dumps(kept)}
+    assert "has lost its attention" in why_no_attention(section, "kept")

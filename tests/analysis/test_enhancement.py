@@ -6,6 +6,7 @@ import pytest
 import scipy.sparse as sp
 from tests.helpers import banded
 
+from napari_stmask.analysis import enhancement
 from napari_stmask.analysis.enhancement import (
     contrast,
     contrasts,
@@ -89,6 +90,37 @@ def test_contrasts_before_and_after(enhanced) -> None:
     both = table.merge(few, on=["domain", "gene"])
     assert len(few) == len(both) == 2 * len(domains)
     np.testing.assert_allclose(both["raw_x"], both["raw_y"])
+
+
+@pytest.mark.parametrize("form", [sp.csr_matrix, sp.csc_matrix, sp.csr_matrix.toarray])
+def test_blocks_of_genes_change_nothing(enhanced, monkeypatch, form) -> None:
+    labels = enhanced.adata.obs["mine"]
+    whole = contrasts(enhanced, labels, key="mine")
+    layer = enhanced.adata.layers["mine_denoised"]
+    enhanced.adata.layers["mine_denoised"] = form(layer)
+    monkeypatch.setattr(enhancement, "_BLOCK", 3 * enhanced.n_spots)
+    steps = enhancement.contrast_steps(enhanced, labels, key="mine")
+    events = []
+    while True:
+        try:
+            events.append(next(steps))
+        except StopIteration as stop:
+            pd.testing.assert_frame_equal(stop.value, whole)
+            break
+    for kind in ("raw", "enhanced"):
+        own = [event.step for event in events if kind in event.phase]
+        assert own == sorted(own)
+        assert own[-1] == 20
+        assert len(set(own)) >= 7
+    assert {event.total for event in events} == {20}
+
+
+def test_values_that_are_not_finite_are_named(enhanced) -> None:
+    layer = enhanced.adata.layers["mine_denoised"].copy()
+    layer.data[5] = np.nan
+    enhanced.adata.layers["mine_denoised"] = layer
+    with pytest.raises(DataError, match="layer 'mine_denoised' holds values"):
+        contrasts(enhanced, enhanced.adata.obs["mine"], key="mine")
 
 
 def test_spots_without_a_domain_are_left_out(enhanced) -> None:

@@ -149,6 +149,13 @@ def test_shared_weight_counts_the_spots_that_are_averaged() -> None:
     assert shared_weight(walk) == pytest.approx((twice**2).sum() / 36, rel=1e-5)
 
 
+def test_shared_weight_of_several_blocks_is_that_of_the_whole() -> None:
+    points = np.random.default_rng(0).uniform(0, 50, (2500, 2))
+    walk = random_walk(gaussian_graph(points, 1.0))
+    twice = (walk @ walk).toarray()
+    assert shared_weight(walk) == pytest.approx((twice**2).sum() / 2500, rel=1e-5)
+
+
 def test_no_link_between_groups() -> None:
     graph = gaussian_graph(hexagons(6, 6), 1.0)
     groups = np.arange(36) % 2

@@ -161,6 +161,39 @@ def test_another_section_ends_the_clicking(dock, qtbot, new_section):
     assert panel.answer.isHidden()
 
 
+def test_a_new_run_takes_the_layer_away_and_ends_the_clicking(dock, qtbot, make_result):
+    panel, session = dock.panel, dock.session
+    click(qtbot, panel.pick)
+    press(qtbot, dock, 40)
+    session.add_result(session.selected_id, make_result(session.selected.section, k=2), "SpaMask")
+    QApplication.processEvents()
+    assert shown(dock) is None
+    assert not marks(dock)
+    assert not panel.picker.active
+    assert not panel.pick.isChecked()
+    assert panel.answer.isHidden()
+    assert domain_layer(dock).visible
+    assert session.selected is not None
+
+
+def test_attention_and_domains_are_never_over_each_other(dock, qtbot):
+    panel = dock.panel
+    click(qtbot, panel.pick)
+    press(qtbot, dock, 40)
+    dock.choose("Heterogeneity")
+    assert domain_layer(dock).visible
+    assert not shown(dock).visible
+    # It comes back with the panel, and so does the layer that the user deletes.
+    dock.choose("Attention")
+    assert shown(dock).visible
+    assert not domain_layer(dock).visible
+    dock.viewer.layers.remove(shown(dock))
+    domain_layer(dock).visible = True
+    click(qtbot, panel.show_layer)
+    assert shown(dock).visible
+    assert not domain_layer(dock).visible
+
+
 def test_a_spot_without_attention_is_one_sentence(dock, qtbot):
     panel = dock.panel
     dock.session.selected.section.adata.obsm["spamask_attention"][40] = np.nan

@@ -185,15 +185,26 @@ def test_root_by_a_click_on_the_canvas(dock, qtbot):
     assert not marks(viewer)
     dock.choose("Trajectory")
     assert len(marks(viewer)) == 1
-    # A domain is the root again when it is chosen.
+    # A domain is the root again when it is chosen; the answer's own root is marked.
     panel.root.setCurrentText("Domain 2")
-    assert not marks(viewer)
+    assert marked(viewer, item) == spot
     run(qtbot, dock)
     assert "spot77" not in panel.facts.text()
+    root = marked(viewer, item)
+    assert item.section.adata.obs["spamask_pseudotime"].iloc[root] == 0
+    assert item.section.adata.obs["spamask"].iloc[root] == "2"
 
 
 def marks(viewer):
     return [x for x in viewer.layers if layers.our_meta(x).get("role") == "root"]
+
+
+def marked(viewer, item):
+    """The spot that the one mark is around."""
+    (mark,) = marks(viewer)
+    middle = (np.asarray(mark.data[0]).mean(axis=0) - item.offset)[::-1]
+    away = np.linalg.norm(item.section.coords * (item.section.um_per_px or 1.0) - middle, axis=1)
+    return int(away.argmin())
 
 
 @pytest.mark.parametrize("way", ["dock", "section", "layer"])
@@ -441,6 +452,9 @@ def test_trajectory_from_a_gene_and_inverted(dock, qtbot):
     # gene3 is high on the left.
     assert obs["half"].iloc[root] == "left"
     assert f"Ordered from spot spot{root} (domain" in panel.facts.text()
+    assert marked(dock.session.viewer, dock.session.selected) == root
+    layer = value_layer(dock, "pseudotime")
+    assert layer.contrast_limits == [0, 1]
     # A check box reacts at its mark, not in the middle of a wide row.
     mark = QPoint(8, panel.invert.height() // 2)
     qtbot.mouseClick(panel.invert, Qt.MouseButton.LeftButton, pos=mark)

@@ -193,6 +193,20 @@ def test_a_result_that_cannot_be_shown_is_reported_as_written(
     assert session.selected_key == "spamask"
 
 
+def test_notes_of_the_run_stand_below_the_legend(legend, make_result):
+    assert legend.notes.isHidden()
+    session = legend.session
+    section = session.selected.section
+    section.notes.append("Of the section.")
+    fewer = make_result(section, key="few", k=2)
+    fewer.record["notes"] = ["Of the section.", "3 domains were asked for, the clustering gave 2."]
+    session.add_result(session.selected_id, fewer, "SpaMask")
+    assert not legend.notes.isHidden()
+    assert legend.notes.text() == "Note: 3 domains were asked for, the clustering gave 2."
+    session.select(session.selected_id, "spamask")
+    assert legend.notes.isHidden()
+
+
 def test_no_exception_leaves_the_legend(legend, monkeypatch):
     def broken(*_, **__):
         raise ValueError("odd")

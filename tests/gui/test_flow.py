@@ -150,7 +150,8 @@ def test_cancel_returns_at_once_and_touches_nothing(viewer, qtbot, section, make
     click(qtbot, find.card.cancel)
     assert time.monotonic() - started < 0.5
     assert session.runner.current is None
-    assert "Cancelled" in find.card.status.text()
+    assert find.card.status.text().startswith("Cancelled after ")
+    assert find.card.status.text().endswith("; the data are as they were")
     assert find.run.isEnabled()
     wait_idle(qtbot, session, timeout=1_000)
     assert time.monotonic() - started < 1.0

@@ -213,7 +213,7 @@ def test_values_lie_below_spots_whatever_comes_first(viewer, section, make_resul
     session = session_of(viewer)
     item = session.add(section)
     values = section.counts()[:, 0].toarray().ravel()
-    shown = show_values(viewer, item, "entropy", "entropy", values, key="spamask")
+    shown = show_values(viewer, item, "entropy", "entropy", values, key="another")
     session.add_result(item.id, make_result(section), "SpaMask")
     show_gene(viewer, item, "gene0", values)
     assert roles(viewer) == ["image", "domains", "gene", "value", "spots"]

@@ -155,7 +155,7 @@ def test_saved_model_gives_the_same_answer(section: Section, values: dict, tmp_p
     np.testing.assert_allclose(
         again.layers["denoised"].toarray(), out.layers["denoised"].toarray(), rtol=1e-4, atol=1e-5
     )
-    assert again.weight == pytest.approx(out.weight)
+    assert again.details["spots_averaged"] == out.details["spots_averaged"]
     assert set(again.obsm) == set(out.obsm)
     for name, features in out.obsm.items():
         np.testing.assert_allclose(again.obsm[name], features, atol=1e-4)
@@ -172,6 +172,66 @@ def test_saved_model_of_another_kind_or_section_is_refused(section: Section, tmp
         drain(method.apply(path, [banded(10, 12, 40)[0].bare()], MMSRLParams()))
     with pytest.raises(FileFormatError, match="not a SpaMask model"):
         get("spamask").load(path)
+
+
+def applied(out: Fit, section: Section, path, **values) -> Fit:
+    """The answer of the trained networks for another section."""
+    method, params = get("mmsrl"), MMSRLParams(**values)
+    method.save_model(out, path)
+    bare = section.bare(obsm=method.extras(section, params, path))
+    return drain(method.apply(path, [bare], params))
+
+
+@pytest.mark.parametrize("unit", ["log1p", "counts"])
+def test_model_knows_the_depth_it_was_trained_at(section: Section, unit: str, tmp_path) -> None:
+    """Of a section of three times the molecules, with the same composition."""
+    out = fit(section, use_image="no", denoise=True, enhanced_as=unit)
+    deeper = rebuilt(section, section.counts() * 3)
+    again = applied(out, deeper, tmp_path / "m.safetensors", denoise=True)
+    np.testing.assert_allclose(again.embedding, out.embedding, atol=1e-4)
+    factor = 3 if unit == "counts" else 1
+    np.testing.assert_allclose(
+        again.layers["denoised"].toarray(), factor * out.layers["denoised"].toarray(), rtol=1e-3
+    )
+
+
+def test_model_of_joined_sections_is_applied_to_one_and_back(tmp_path) -> None:
+    parts = [small(0), small(1), small(2)]
+    joined = join_sections(parts)
+    path = tmp_path / "m.safetensors"
+    three = fit(joined, use_image="no", denoise=True)
+    alone = applied(three, parts[1], path, denoise=True)
+    # No section of the training is taken for this one, whatever its place in a list.
+    pair = applied(three, join_sections([parts[1], parts[0]]), path, denoise=True)
+    other = applied(three, join_sections([parts[0], parts[1]]), path, denoise=True)
+    dense = [a.layers["denoised"].toarray() for a in (alone, pair, other)]
+    assert all(np.isfinite(d).all() for d in dense)
+    np.testing.assert_allclose(dense[1], np.roll(dense[2], 120, axis=0), rtol=1e-3, atol=1e-5)
+    one = fit(parts[0], use_image="no", denoise=True)
+    layer = applied(one, joined, path, denoise=True).layers["denoised"]
+    assert layer.shape == joined.adata.shape
+    assert np.isfinite(layer.data).all()
+
+
+def test_unfinished_decoder_is_refused(section: Section, tmp_path) -> None:
+    path = tmp_path / "m.safetensors"
+    with pytest.raises(ParameterError, match="trained without denoise"):
+        applied(fit(section, use_image="no"), section, path, denoise=True)
+    with pytest.raises(ParameterError, match="do not train the gene decoder"):
+        fit(section, use_image="no", mode="reference", loss_zinb=0, denoise=True)
+    released = fit(section, use_image="no", mode="reference")
+    assert "denoised" in applied(released, section, path, denoise=True).layers
+
+
+def test_model_saved_again_is_the_same(section: Section, tmp_path) -> None:
+    """Another seed of the clustering, and no enhanced genes asked, are not the model's."""
+    values = {"attention": "landmarks", "landmarks": 16, "use_image": "no", "denoise": True}
+    first, second = tmp_path / "1.safetensors", tmp_path / "2.safetensors"
+    once = applied(fit(section, **values), section, first, seed=5)
+    applied(once, section, second)
+    one, two = (get("mmsrl").load(path) for path in (first, second))
+    assert one.params == two.params
+    assert all((one.arrays[name] == two.arrays[name]).all() for name in one.arrays)
 
 
 # Kinds of sections
@@ -233,9 +293,8 @@ def test_shapes_and_weights(section: Section, image: bool) -> None:
     assert set(out.views) == ({"gene", "image"} if image else set())
     assert ("consistency" in out.history) == image
     assert not out.layers
-    assert out.weight == pytest.approx(
-        shared_weight(random_walk(graph_of(section, MMSRLParams()))), rel=1e-5
-    )
+    worth = shared_weight(random_walk(graph_of(section, MMSRLParams())))
+    assert out.details["spots_averaged"] == pytest.approx(1 / worth, abs=0.01)
     assert "attention" in out.obsm
     assert "attention" not in fit(section, attention="none", **values).obsm
 
@@ -261,6 +320,21 @@ def test_joined_sections_share_no_link_and_are_told_to_the_decoder() -> None:
     assert lift[:, -2:].abs().max() > 0
     alone = fit(small(0), denoise=True).state.nets[0].decoder.lift.weight
     assert alone.shape[1] == 10
+
+
+def test_neighbourhood_is_of_the_own_section() -> None:
+    """Spots five times as close beside others, and the kernel reaches as many."""
+    wide = small(0)
+    dense = rebuilt(wide, wide.counts(), wide.coords * 0.2)
+    # Most spots are of the dense section, whose pitch the joined one has.
+    joined = join_sections([dense, rebuilt(dense, dense.counts(), dense.coords), wide])
+    graph = graph_of(joined.bare(obsm=get("mmsrl").extras(joined, MMSRLParams())), MMSRLParams())
+    alone = graph_of(wide, MMSRLParams())
+    for start in (0, 120, 240):
+        own = graph[start : start + 120, start : start + 120]
+        assert own.nnz == alone.nnz
+        assert abs(own - alone).max() < 1e-5
+    assert graph.nnz == 3 * alone.nnz
 
 
 # The losses of a step
@@ -429,10 +503,34 @@ def test_pseudo_labels_are_refreshed_as_asked(section: Section) -> None:
     assert not contrast[:6].any()
     assert (contrast[6:] > 0).all()
     assert "numbers_of_domains" not in out.details
-    # One number by the BIC, then one of each refresh: after 6, 8 and 10 epochs.
-    auto = fit(section, auto_domains=True, **values).details["numbers_of_domains"]
-    assert len(auto) == 1 + 3
-    assert all(auto[0] // 2 <= k <= 2 * auto[0] for k in auto[1:])
+    # One number of each refresh, after 6, 8 and 10 epochs, around the one by the BIC.
+    auto = fit(section, auto_domains=True, **values)
+    chosen = max(auto.curve, key=auto.curve.__getitem__)
+    assert len(auto.details["numbers_of_domains"]) == 3
+    assert all(chosen // 2 <= k <= 2 * chosen for k in auto.details["numbers_of_domains"])
+
+
+def test_domains_take_part_from_the_first_epoch_on_where_asked(section: Section) -> None:
+    out = fit(section, use_image="no", contrast_from=0, contrast_every=50)
+    contrast = np.array(out.history["contrast"])
+    assert contrast[0] == 0
+    assert (contrast[1:] > 0).all()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"loss_consistency": 1.0},  # nothing to agree with, without an image
+        {"loss_mask": 1.0, "node_mask_rate": 0.0},
+        {"mode": "reference"},
+    ],
+)
+def test_nothing_to_learn_from_is_refused(section: Section, values: dict) -> None:
+    none = dict.fromkeys(f"loss_{x}" for x in ("zinb", "consistency", "mask", "edge", "contrast"))
+    none = dict.fromkeys(none, 0.0)
+    with pytest.raises(ParameterError, match="nothing to learn from"):
+        fit(section, use_image="no", **(none | values))
 
 
 def test_large_sections_are_attended_to_in_groups() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_stmask.core.errors import DataError, ResourceError
+from napari_stmask.core.errors import DataError, ParameterError, ResourceError
 from napari_stmask.core.progress import Progress, Steps, drain
 from napari_stmask.nn.device import choose_device, cpu_threads
 from napari_stmask.nn.train import Optimisation, retry_smaller, train
@@ -30,6 +30,14 @@ def test_minimises_and_records() -> None:
     assert len(history["square"]) == 400
     assert float(model.at) == pytest.approx(1, abs=1e-2)
     assert history["square"][-1] < 1e-3 * history["square"][0]
+
+
+def test_loss_of_nothing_that_is_trained_is_refused() -> None:
+    def losses(_):
+        return torch.zeros(()), {}
+
+    with pytest.raises(ParameterError, match="nothing to learn from"):
+        drain(train(Point(), lambda _: [1.0], losses, Optimisation(1)))
 
 
 def test_one_event_an_epoch() -> None:

@@ -124,6 +124,8 @@ def why_no_attention(section: Section, key: str) -> str:
     if attention_parts(section, key):
         return ""
     record = read_record(section.adata, key) if key in records(section.adata) else {}
+    if record.get("method") == "mmsrl" and record.get("params", {}).get("attention") != "none":
+        return f"The result '{key}' has lost its attention (obsm has no '{key}_attention')."
     if record.get("params", {}).get("attention") == "none":
         return f"The result '{key}' was made without long-range attention (attention = none)."
     return f"The result '{key}' has no long-range attention, which only MMSRL has."
@@ -171,7 +173,10 @@ def attention_from(
     if isinstance(spot, str):
         found = np.flatnonzero(names == spot)
         if not found.size:
-            raise ParameterError(f"there is no spot '{spot}'", "give the name of a spot")
+            raise ParameterError(
+                f"{section.where} has no spot '{spot}'",
+                f"give the name of a spot, such as '{names[0]}'",
+            )
         spot = int(found[0])
     features = np.asarray(section.adata.obsm[f"{key}_{PARTS[part]}"])
     weights = attention_of(features, spot)

@@ -8,7 +8,7 @@ the order of the spots, so that counts and enhanced values of any unit can be co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from ..core.memory import densify
 from ..core.progress import Progress, Steps, drain
 from ..core.section import Section
 from ..features.expression import log_normalise
-from .inputs import expression_of, groups_of
+from .inputs import Groups, groups_of
 from .ranksum import RankSums, rank_sum_steps
 
 __all__ = [
@@ -31,6 +31,9 @@ __all__ = [
     "enhanced_layer",
     "gene_values",
 ]
+
+_BLOCK = 20_000_000
+"""Spots times genes that are ranked at a time."""
 
 
 def enhanced_layer(section: Section, key: str) -> str:
@@ -157,13 +160,12 @@ def contrast_steps(
     places = _chosen(section, key, genes)
     names = section.adata.var_names[places]
     groups = groups_of(domains, section.adata.obs_names, at_least=2)
-    rows = np.flatnonzero(groups.codes >= 0)
     k = len(groups.names)
     found = []
     for kind, name in (("raw", None), ("enhanced", layer)):
-        yield Progress(0, len(places), f"ranking {kind} genes")
-        values = expression_of(section, name)[rows][:, places]
-        found.append(_areas((yield from rank_sum_steps(values, groups.codes[rows], k))))
+        found.append(
+            (yield from _area_steps(section, name, places, groups, f"ranking {kind} genes"))
+        )
     table = pd.DataFrame(
         {
             "domain": np.repeat(groups.names, len(places)),
@@ -176,6 +178,45 @@ def contrast_steps(
     place = np.repeat(np.arange(k), len(places))
     order = np.lexsort((-table["raw"].to_numpy(), place))
     return table.iloc[order].reset_index(drop=True)
+
+
+def _area_steps(
+    section: Section, layer: str | None, places: NDArray[np.intp], groups: Groups, phase: str
+) -> Steps[NDArray[np.float64]]:
+    """(n_places, n_groups) areas of some genes, a block of genes at a time.
+
+    An enhanced layer has no zeros: as a whole, copied and by columns, it would take gigabytes.
+    """
+    matrix = section.counts() if layer is None else section.adata.layers[layer]
+    totals = np.asarray(matrix.sum(axis=1)).ravel() if layer is None else None
+    rows = np.flatnonzero(groups.codes >= 0)
+    width = max(_BLOCK // max(section.n_spots, 1), 1)
+    found = [np.zeros((0, len(groups.names)))]
+    for left in range(0, len(places), width):
+        yield Progress(left, len(places), phase)
+        block = matrix[:, places[left : left + width]]
+        if totals is not None:
+            block = log_normalise(block, totals)
+        block = sp.csr_matrix(block, dtype=np.float32)
+        if not np.isfinite(block.data).all():
+            raise DataError(
+                f"{section.where}: layer '{layer}' holds values that are not finite",
+                "run the method again",
+            )
+        steps = rank_sum_steps(block[rows], groups.codes[rows], len(groups.names))
+        ranks = yield from _within(steps, left, len(places), phase)
+        found.append(_areas(ranks))
+    return np.concatenate(found)
+
+
+def _within(steps: Steps[RankSums], before: int, total: int, phase: str) -> Steps[RankSums]:
+    """Progress of a block as that of all genes."""
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as stop:
+            return cast("RankSums", stop.value)
+        yield Progress(before + event.step, total, phase)
 
 
 def _chosen(section: Section, key: str, genes: Sequence[str] | None) -> NDArray[np.intp]:

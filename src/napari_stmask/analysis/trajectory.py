@@ -266,7 +266,9 @@ def _root_spot(
     if isinstance(root, str):
         found = np.flatnonzero(spots == root)
         if not found.size:
-            raise ParameterError(f"there is no spot '{root}'", "give the name of a spot")
+            raise ParameterError(
+                f"there is no spot '{root}'", f"give the name of a spot, such as '{spots[0]}'"
+            )
         root = int(found[0])
     if not 0 <= root < len(usable):
         raise ParameterError(

@@ -167,8 +167,10 @@ def enhancement(
     from ..analysis.enhancement import contrast_steps
     from ..viz.plots import contrast_figure
 
-    job = call.open()
     chosen = None if genes is None else [g.strip() for g in genes.split(",") if g.strip()]
+    if chosen is not None and not chosen:
+        raise ParameterError("--genes names no gene", "give names, separated by commas")
+    job = call.open()
     table = watched(contrast_steps(job.section, job.domains, key=call.key, genes=chosen))
     if chosen is None:
         parts = table.groupby("domain", sort=False)

@@ -23,6 +23,7 @@ __all__ = [
 ]
 
 Coords = NDArray[np.floating[Any]]
+_BLOCK = 1024
 
 
 def _from_pairs(i: NDArray[np.integer[Any]], j: NDArray[np.integer[Any]], n: int) -> sp.csr_matrix:
@@ -200,8 +201,10 @@ def shared_weight(walk: sp.csr_matrix) -> float:
 
     Averaged spots are no independent observations: a statistic of them counts for this share.
     """
-    twice = walk @ walk
-    return float(twice.power(2).sum() / walk.shape[0])
+    n = walk.shape[0]
+    # Wide kernels reach a large part of the section in two steps: never all rows at once.
+    blocks = (walk[start : start + _BLOCK] @ walk for start in range(0, n, _BLOCK))
+    return float(sum(np.square(block.data, dtype=np.float64).sum() for block in blocks) / n)
 
 
 def within_groups(graph: sp.csr_matrix, groups: NDArray[Any]) -> sp.csr_matrix:

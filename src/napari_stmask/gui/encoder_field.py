@@ -41,7 +41,7 @@ _TRANSFORMER = EncoderCard(
 )
 _MODEL = ("onnx", "torchscript")
 _KINDS = (
-    ("descriptor", "Built-in descriptor"),
+    ("descriptor", "Descriptor"),
     ("transformer", "Spot transformer"),
     ("obsm", "Features in obsm"),
     ("file", "Features from file…"),

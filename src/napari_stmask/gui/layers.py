@@ -307,6 +307,14 @@ def show_domains(
     return layer
 
 
+def drop_values(viewer: ViewerModel, item: Item, key: str) -> None:
+    """Remove what analyses showed of a result that another run has replaced."""
+    for layer in list(viewer.layers):
+        meta = our_meta(layer)
+        if meta.get("section_id") == item.id and meta.get("of") == key:
+            viewer.layers.remove(layer)
+
+
 def prefer(viewer: ViewerModel, item: Item, key: str) -> None:
     """Show the result ``key`` instead of others of the section that are visible."""
     layer = find_layer(viewer, item.id, "domains", key)

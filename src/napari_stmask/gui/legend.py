@@ -78,6 +78,9 @@ class DomainsDock(Page):
         self._form = form
         self.body.addLayout(form)
         self._build_table()
+        self.notes = plain_label()
+        self.notes.setAccessibleName("Notes of the run")
+        self.body.addWidget(self.notes)
         self.strip = MessageStrip()
         self.body.addWidget(self.strip)
         self.scores = ScoresTable(self.session)
@@ -145,6 +148,7 @@ class DomainsDock(Page):
         self.results.setCurrentIndex(self.results.findData(self.session.selected_key))
         self._form.setRowVisible(self.views, self.views.refresh(domains))
         self._refresh_legend()
+        self._show_notes(item, domains)
         self._show_style()
         rows = min(max(self.model.rowCount(), 3), 12)
         self.table.setFixedHeight(rows * _ROW + self.table.horizontalHeader().height() + 6)
@@ -170,6 +174,14 @@ class DomainsDock(Page):
         for row in rows if last + 1 >= before else rows[:1]:
             if row <= last:
                 chooser.select(self.model.index(row, 0), flag.Select | flag.Rows)
+
+    def _show_notes(self, item: Item | None, domains: DomainSet | None) -> None:
+        """What the run had to say; notes on the section itself stand in *Open tissue*."""
+        known = item.section.notes if item is not None else []
+        said = domains.record.get("notes", ()) if domains is not None else ()
+        notes = [str(note) for note in dict.fromkeys(said) if note not in known]
+        self.notes.setText("\n".join(f"Note: {note}" for note in notes))
+        self.notes.setVisible(bool(notes))
 
     def _about(self) -> tuple[Item | None, DomainSet | None, ViewerModel | None]:
         """What is selected, and the viewer itself: layers seen through napari's proxy, which

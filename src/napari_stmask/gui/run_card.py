@@ -33,10 +33,11 @@ _STATES = {
     "queued": "Waiting",
     "running": "Running",
     "done": "Finished",
-    "cancelled": "Cancelled; the data are as they were",
-    "failed": "Failed; the data are as they were",
+    "cancelled": "Cancelled",
+    "failed": "Failed",
 }
-_UNSEEN = "Finished and written; showing the result failed"
+_OUTCOMES = dict.fromkeys(("cancelled", "failed"), "; the data are as they were")
+_UNSEEN = "; it is written, but showing the result failed"
 _MAX_POINTS = 2000
 _REDRAW = 1.0
 """Shortest time in seconds between two drawings of the curves."""
@@ -237,9 +238,9 @@ class RunCard(QFrame):
         self.bar.setRange(0, 100)
         self.bar.setValue(100 if job.state == "done" else 0)
         unseen = job.state == "done" and job.failure is not None
-        state = _UNSEEN if unseen else _STATES[job.state]
-        self.status.setText(f"{state} after {_time(job.seconds)}")
-        self.log.appendPlainText(f"{job.seconds:6.1f} s  {state}.")
+        state, outcome = _STATES[job.state], _UNSEEN if unseen else _OUTCOMES.get(job.state, "")
+        self.status.setText(f"{state} after {_time(job.seconds)}{outcome}")
+        self.log.appendPlainText(f"{job.seconds:6.1f} s  {state}{outcome}.")
         if job.failure is not None:
             self.strip.show_failure(job.failure)
 

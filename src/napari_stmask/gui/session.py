@@ -221,6 +221,7 @@ class Session:
         item.domains[result.key] = domains
         item.key = result.key
         if self.viewer is not None:
+            self._drop_values(self.viewer, item, result.key)
             layers.show_domains(self.viewer, item, domains)
             layers.prefer(self.viewer, item, result.key)
         self.domains_changed.emit(section_id, result.key)
@@ -357,9 +358,18 @@ class Session:
 
     def _show_reloaded(self, item: Item, key: str) -> None:
         if self.viewer is not None:
+            self._drop_values(self.viewer, item, key)
             layers.show_domains(self.viewer, item, item.domains[key], create=False)
             layers.prefer(self.viewer, item, key)
         self.domains_changed.emit(item.id, key)
+
+    def _drop_values(self, viewer: ViewerModel, item: Item, key: str) -> None:
+        """Remove what was shown of a replaced result; the section stays without any layer."""
+        self._kept = item.id
+        try:
+            layers.drop_values(viewer, item, key)
+        finally:
+            self._kept = None
 
     def _label(self, name: str) -> str:
         taken = {item.label for item in self.items.values()}

@@ -16,7 +16,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from ..core.errors import DataError, ResourceError
+from ..core.errors import DataError, ParameterError, ResourceError
 from ..core.progress import Progress, Steps
 from .device import release
 
@@ -92,6 +92,8 @@ def train(
     ------
     DataError
         If the loss stops being finite.
+    ParameterError
+        If the loss depends on nothing that is trained.
     """
     opt = torch.optim.Adam(
         model.parameters(), lr=optimisation.lr, weight_decay=optimisation.weight_decay
@@ -145,6 +147,11 @@ def _step(
 ) -> dict[str, float]:
     """One optimiser step; the values of its loss terms."""
     loss, terms = losses(batch)
+    if not loss.requires_grad:
+        raise ParameterError(
+            "there is nothing to learn from: each loss has weight 0 or nothing to act on",
+            "give another loss a weight above 0",
+        )
     opt.zero_grad(set_to_none=True)
     loss.backward()
     if clip > 0:

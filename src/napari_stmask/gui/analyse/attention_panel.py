@@ -18,7 +18,6 @@ from ...analysis.attention import (
     spread,
     why_no_attention,
 )
-from ...core.section import Section
 from ..canvas import Mark
 from ..fields import make_button
 from ..guard import slot
@@ -28,6 +27,7 @@ from ..parts import narrow_combo, plain_label
 from .charts import BarChart, titled
 from .panel import Panel
 from .picking import PickButton
+from .spot_values import ROLE
 from .subject import Answer, labels_of
 from .table import Column, FrameTable
 
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AttentionPanel"]
 
+_NAME = "attention"
+"""Of the layer."""
 _COLOR = "#FF2BD6"
 _SIDE = 2.4
 """Width of the mark around the spot, in distances between spots."""
@@ -71,8 +73,9 @@ class AttentionPanel(Panel):
 
     def build(self) -> None:
         """Spot and part of the input; facts, bars and table."""
-        self._section: weakref.ref[Section] | None = None
+        self._of: weakref.ref[DomainSet] | None = None
         self._hidden: list[weakref.ref[Layer]] = []
+        self._away = False
         self._mark = Mark(self.desk.session, "looks from here", shape="ellipse", color=_COLOR)
         self.part = narrow_combo(QComboBox())
         self.part.setAccessibleName("Attention of")
@@ -112,13 +115,13 @@ class AttentionPanel(Panel):
         return "" if domains is None else why_no_attention(item.section, domains.key)
 
     def follow(self, item: Item | None, domains: DomainSet | None) -> None:
-        """Another section ends the clicking; edited domains are summed anew."""
+        """Another section or result ends the clicking; edited domains are summed anew."""
         section = item.section if item is not None else None
         usable = item is not None and domains is not None and not self.reason(item, domains)
-        if not usable or section is not (self._section() if self._section is not None else None):
+        if not usable or domains is not (self._of() if self._of is not None else None):
             self.picker.stop()
-            self._uncover()
-            self._section = weakref.ref(section) if section is not None else None
+            self._retire()
+            self._of = weakref.ref(domains) if domains is not None else None
         parts = attention_parts(section, domains.key) if usable and section and domains else []
         with QSignalBlocker(self.part):
             kept = self.part.currentData()
@@ -131,13 +134,17 @@ class AttentionPanel(Panel):
         answer = self.known(domains)
         if usable and answer is not None and not answer.fits(domains):
             self._look(answer.found["main"].spot)
+        elif usable and answer is not None and self._away and self.desk.present(self):
+            self.show_again(self._show)
+        self._away = self._away and not self.desk.present(self)
         self._draw()
 
     def left(self) -> None:
         """Nobody sees any more that clicks are awaited."""
         self.picker.stop()
         self._mark.remove()
-        self._uncover()
+        self._retire()
+        self._away = True
 
     def show_answer(self, found: dict[str, Any], answer: Answer) -> None:
         """Facts, bars and table."""
@@ -225,6 +232,16 @@ class AttentionPanel(Panel):
             if layer is not None:
                 layer.visible = True
 
+    def _retire(self) -> None:
+        """The domains instead of the attention, whose clear parts would let them through."""
+        viewer = self.desk.session.viewer
+        if viewer is not None and self._hidden:
+            for layer in viewer.layers:
+                meta = our_meta(layer)
+                if meta.get("role") == ROLE and meta.get("value") == _NAME:
+                    layer.visible = False
+        self._uncover()
+
     @slot
     def _on_part(self) -> None:
         answer = self.known(self.desk.session.selected_domains)
@@ -249,9 +266,10 @@ class AttentionPanel(Panel):
         self.show_again(self._show)
 
     def _show(self, item: Item, key: str, found: Attention) -> None:
+        self._cover(item)
         values, top = _shown(found, clear=item.section.image is not None)
         self.desk.show_values(
-            item, "attention", "attention (log2)", values, key=key, limits=(0.0, top),
+            item, _NAME, "attention (log2)", values, key=key, limits=(0.0, top),
             colormap="viridis",
         )  # fmt: skip
 

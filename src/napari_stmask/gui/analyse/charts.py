@@ -159,10 +159,15 @@ class ViolinChart(Chart):
         self._drawn: tuple[Any, ...] | None = None
 
     def show_violins(
-        self, values: Mapping[str, NDArray[np.floating[Any]]], colors: Sequence[str], label: str
+        self,
+        values: Mapping[str, NDArray[np.floating[Any]]],
+        colors: Sequence[str],
+        label: str,
+        *,
+        least: float = 0.0,
     ) -> None:
-        """Draw one violin for each entry of ``values``."""
-        self._drawn = (values, colors, label)
+        """Draw one violin for each entry of ``values``; the axis spans ``least`` at least."""
+        self._drawn = (values, colors, label, least)
         self.redraw()
 
     def redraw(self) -> None:
@@ -170,7 +175,7 @@ class ViolinChart(Chart):
         self.box.clear()
         if self._drawn is None:
             return
-        values, colors, label = self._drawn
+        values, colors, label, least = self._drawn
         said, ends = [], []
         for x, (name, color) in enumerate(zip(values, colors, strict=True)):
             y, width = _outline(values[name])
@@ -191,7 +196,8 @@ class ViolinChart(Chart):
         self._name_axis(1, list(values))
         self.axes[0].setLabel(label)
         self.axes[1].setLabel("domain")
-        margin = 0.03 * max(max(ends) - min(ends), 1e-6)
+        spread = max(ends) - min(ends)
+        margin = max(0.03 * max(spread, 1e-6), (least - spread) / 2)
         self.box.setRange(
             xRange=(-0.6, len(values) - 0.4), yRange=(min(ends) - margin, max(ends) + margin),
             padding=0,
@@ -219,6 +225,9 @@ class BarChart(Chart):
     def __init__(self, name: str) -> None:
         super().__init__(name, 200)
         self.box.invertY(True)
+        # Else 0 and 1, half of which hang over the ends of the axis, are left out.
+        self.axes[1].setStyle(hideOverlappingLabels=False)
+        self.ci.layout.setContentsMargins(0, 4, 14, 8)
 
     def show_shares(
         self,

@@ -46,6 +46,7 @@ PANELS = {
     "Enhanced genes": "enhanced_panel:EnhancedPanel",
     "Trajectory": "trajectory_panel:TrajectoryPanel",
     "Attention": "attention_panel:AttentionPanel",
+    "Expression and image": "fusion_panel:FusionPanel",
     "Heterogeneity": "heterogeneity_panel:HeterogeneityPanel",
     "EMT and other signatures": "signatures_panel:SignaturesPanel",
     "Quality without labels": "quality_panel:QualityPanel",

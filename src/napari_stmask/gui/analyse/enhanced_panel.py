@@ -201,8 +201,9 @@ class EnhancedPanel(Panel):
         tops = {kind: _top(own) for kind, own in values.items()}
         unit = _unit(domains.record.get("params", {}))
         said = (
-            f"{gene}: left raw (log-normalised), colours to {tops['raw']:.2g}; right enhanced "
-            f"({unit}), to {tops['enhanced']:.2g}. Limits are the 99th percentile of each."
+            f"{gene}: left raw ({_UNITS['log1p']}), colours 0 to {tops['raw']:.2g}; right "
+            f"enhanced ({unit}), 0 to {tops['enhanced']:.2g}. Limits are the 99th percentile of "
+            "each."
         )
         self.maps.show_maps(item.raster, list(values.values()), list(tops.values()), said)
         self.legend.setText(said)

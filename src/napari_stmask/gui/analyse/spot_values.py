@@ -63,7 +63,8 @@ def show_values(
     """
     data, options, _ = layers.gene_layer(item, title, values)
     label = f"{item.label} · {title} · {key}"
-    meta = {**options["metadata"][layers.META], "role": ROLE, "key": f"{key}_{name}", "name": label}
+    meta = {**options["metadata"][layers.META], "role": ROLE, "of": key}
+    meta |= {"key": f"{key}_{name}", "value": name, "name": label}
     options |= {
         "name": label,
         "metadata": {layers.META: meta},

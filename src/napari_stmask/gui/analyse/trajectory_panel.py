@@ -139,15 +139,23 @@ class TrajectoryPanel(Panel):
 
     @slot
     def _on_root(self) -> None:
-        """Mark the spot on the canvas while it is the root and the panel is there."""
-        item, root = self.desk.session.selected, self.root.currentData()
+        """Ask for the gene where it is one; mark the spot."""
+        root = self.root.currentData()
         self.gene.setVisible(root == _GENE)
         self.fields.labelForField(self.gene).setVisible(root == _GENE)
         if self.built:
             self.desk.check()
-        picked = isinstance(root, int) and root != _GENE
-        if item is not None and picked and self.desk.present(self):
-            self._mark.draw(item, root, _SIDE * item.section.lattice.pitch)
+        self._draw()
+
+    def _draw(self) -> None:
+        """Mark a spot that was clicked while it is the root, else the root of the answer."""
+        item, domains = self.desk.session.selected, self.desk.session.selected_domains
+        root, answer = self.root.currentData(), self.known(domains)
+        spot = root if isinstance(root, int) and root != _GENE else None
+        if spot is None and answer is not None:
+            spot = answer.found["main"].root
+        if item is not None and spot is not None and self.desk.present(self):
+            self._mark.draw(item, spot, _SIDE * item.section.lattice.pitch)
         else:
             self._mark.remove()
 
@@ -192,9 +200,10 @@ class TrajectoryPanel(Panel):
         return {"pseudotime": found.pseudotime}
 
     def arrived(self, kind: str, found: Any, subject: Subject) -> None:
-        """Show the pseudotime."""
+        """Show the pseudotime and its root."""
         del kind
         self._show(subject.item, subject.domains.key, found)
+        self._draw()
 
     def show_answer(self, found: dict[str, Any], answer: Answer) -> None:
         """Graph, medians, root and notes."""
@@ -253,7 +262,9 @@ class TrajectoryPanel(Panel):
         self.show_again(self._show)
 
     def _show(self, item: Item, key: str, found: Trajectory) -> None:
-        self.desk.show_values(item, "pseudotime", "pseudotime", found.pseudotime, key=key)
+        self.desk.show_values(
+            item, "pseudotime", "pseudotime", found.pseudotime, key=key, limits=(0.0, 1.0)
+        )
 
 
 def _medians(found: Trajectory, answer: Answer) -> pd.DataFrame:

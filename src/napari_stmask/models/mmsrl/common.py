@@ -53,6 +53,8 @@ class Training(ABC):
         Network and optimiser.
     device
         Where to compute.
+    foreign
+        Whether the networks were trained before, on other sections.
     models, encoded
         Trained networks, and what they say of all spots.
     history
@@ -72,6 +74,7 @@ class Training(ABC):
     weight: float
     params: MMSRLParams
     device: torch.device
+    foreign: bool = False
     models: list[Any] = field(default_factory=list)
     encoded: list[Encoded] = field(default_factory=list)
     history: Curves = field(default_factory=dict)

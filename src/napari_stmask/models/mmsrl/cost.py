@@ -17,6 +17,8 @@ _PRODUCTS = 6e10
 _EXPONENTIALS = 2.5e8
 _NUMBERS = 4e9
 """What one core does in a second: operations of products, exponentials, numbers moved."""
+_BUFFERS = 1.5e8
+"""Bytes that the libraries hold whatever the section."""
 
 
 def estimate(sections: Sequence[Section], params: MMSRLParams, *, with_image: bool) -> Estimate:
@@ -32,7 +34,7 @@ def estimate(sections: Sequence[Section], params: MMSRLParams, *, with_image: bo
         seconds += params.replicates * finish
         layer = 24.0 * n * genes
     extra, held = encoding_cost(sections, params) if with_image else (0.0, 0.0)
-    return Estimate(seconds + extra, peak + 16.0 * nnz + layer + held)
+    return Estimate(seconds + extra, _BUFFERS + peak + 16.0 * nnz + layer + held)
 
 
 def _around(params: MMSRLParams) -> float:

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...core.errors import ParameterError
+from ...core.lattice import detect_lattice
 from ...core.progress import Progress, Steps, drain
 from ...core.result import Fit
 from ...core.section import Section
-from ...features.graph import gaussian_graph, random_walk, shared_weight, within_groups
+from ...features.graph import gaussian_graph, random_walk, shared_weight
 from ...nn.device import choose_device
 from ..base import Estimate, Needs
 from ..expression_input import Prepared, prepare
@@ -86,6 +87,8 @@ class MMSRL(NetworkMethod):
         return estimate(sections, params, with_image=with_image)
 
     def _fit(self, section: Section, params: MMSRLParams) -> Steps[Fit]:
+        if params.denoise:
+            _check_decoder(params)
         yield Progress(0, 3, "preparing", message="Selecting genes.")
         prepared = yield from prepare(section, params, batches=_batches(section))
         median = float(np.median(_totals(section)))
@@ -106,11 +109,12 @@ class MMSRL(NetworkMethod):
         return (yield from self._finish(run, section, prepared, image, params))
 
     def _answer(self, state: TrainedState, section: Section, settings: MMSRLParams) -> Steps[Fit]:
+        if settings.denoise:
+            _check_decoder(state.params, trained=True)
         prepared = state.prepare(section)
-        median = float(np.median(_totals(section)))
+        # The decoder's rates, and log values, are of the depth that the network was trained at.
+        median = float(state.arrays["median"][0])
         if settings.mode == "reference":
-            # Log values are of the depth that the network was trained at.
-            median = float(state.arrays["median"][0])
             prepared = _as_released(prepared, section, median)
         image = None
         if "components" in state.arrays:
@@ -126,7 +130,10 @@ class MMSRL(NetworkMethod):
             yield Progress(len(run.models), len(state.nets), "embedding")
         if settings.auto_domains:
             yield from run.choose_number()
-        return (yield from self._finish(run, section, prepared, image, settings))
+        fit = yield from self._finish(run, section, prepared, image, settings)
+        # What was trained stays what it is, whatever this answer was asked for.
+        fit.state = state
+        return fit
 
     def _finish(
         self,
@@ -176,6 +183,25 @@ class MMSRL(NetworkMethod):
         return fit
 
 
+def _check_decoder(params: Any, *, trained: bool = False) -> None:
+    """Refuse enhanced genes of a decoder that did not, or will not, learn to its end.
+
+    The corrected form trains it further where ``denoise`` is on; the released one only with the
+    rest of the network.
+    """
+    if params.mode == "reference":
+        if not params.loss_zinb:
+            raise ParameterError(
+                "with loss_zinb = 0 the released mathematics do not train the gene decoder",
+                "switch denoise off, or give loss_zinb a value above 0",
+            )
+    elif trained and not params.denoise:
+        raise ParameterError(
+            "the model was trained without denoise, so that its gene decoder is unfinished",
+            "switch denoise off, or train a model with denoise",
+        )
+
+
 def _batches(section: Section) -> NDArray[np.intp]:
     """(n_spots,) which of the joined sections each spot is of."""
     if SECTIONS not in section.adata.obsm:
@@ -187,20 +213,35 @@ def _batches(section: Section) -> NDArray[np.intp]:
 def graph_of(section: Section, params: MMSRLParams) -> sp.csr_matrix:
     """Links of the spots, (n_spots, n_spots) CSR; none between joined sections.
 
+    Distances count in those between the spots of the own section.
+
     Raises
     ------
     ParameterError
         If no two spots lie within reach.
     """
-    width = params.kernel_width * section.lattice.pitch
-    graph = gaussian_graph(section.coords, width, cut=params.kernel_cut)
+    batches, width = _batches(section), params.kernel_width
+    if batches.any():
+        # In layers that lie out of one another's reach.
+        layer = 2.0 * batches * width * params.kernel_cut
+        coords = np.column_stack([_in_pitches(section.coords, batches), layer])
+    else:
+        coords, width = section.coords, width * section.lattice.pitch
+    graph = gaussian_graph(coords, width, cut=params.kernel_cut)
     if not graph.nnz and section.n_spots > 1:
         raise ParameterError(
             f"no two spots of {section.where} lie within {params.kernel_cut:g} widths of "
             f"{params.kernel_width:g} distances between spots",
             "give a larger kernel_width",
         )
-    return within_groups(graph, _batches(section))
+    return graph
+
+
+def _in_pitches(coords: NDArray[np.float64], batches: NDArray[np.intp]) -> NDArray[np.float64]:
+    """(n_spots, 2) positions over the distance between spots of their own section."""
+    n = int(batches.max()) + 1
+    pitch = np.array([detect_lattice(coords[batches == one]).pitch for one in range(n)])
+    return np.asarray(coords / pitch[batches, None])
 
 
 def _graph_notes(walk: sp.csr_matrix, params: MMSRLParams) -> list[str]:
@@ -239,6 +280,7 @@ def _training(
     scales: NDArray[np.float32] | None = None,
 ) -> Training:
     """The pieces of a run; ``scales`` of the inputs are those of a saved model, if any."""
+    foreign = scales is not None
     graph = graph_of(section, params)
     walk = random_walk(graph)
     inputs = [prepared.x] if image is None else [prepared.x, image.x]
@@ -260,6 +302,7 @@ def _training(
         shared_weight(walk),
         params,
         choose_device(params.device),
+        foreign=foreign,
     )
 
 

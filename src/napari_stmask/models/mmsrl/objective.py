@@ -46,9 +46,9 @@ class Counts:
     matrix
         (n_spots, n_selected) CSR.
     size
-        (n_spots,) float32 molecules of all genes, over their median: the size factor.
+        (n_spots,) float32 molecules of all genes over ``median``: the size factor.
     median
-        Molecules of the median spot.
+        Molecules of the median spot, of the section that was trained on.
     """
 
     matrix: sp.csr_matrix
@@ -166,7 +166,7 @@ class Objective:
             terms["contrast"] = self._contrast(z)
         if w.zinb:
             terms["zinb"] = self._zinb(model, z, rng)
-        total = sum(getattr(w, name) * value for name, value in terms.items())
+        total = sum((getattr(w, name) * value for name, value in terms.items()), z.new_zeros(()))
         return total, {"loss": total, **terms}
 
     def _edge(self, u: Tensor, rng: np.random.Generator) -> Tensor:

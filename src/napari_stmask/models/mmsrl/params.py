@@ -17,6 +17,11 @@ _ADVANCED: dict[str, Any] = {"advanced": True}
 class MMSRLParams(ImageParams):
     """Settings of one MMSRL run; the defaults are the recommended ones for Visium."""
 
+    auto_domains: bool = Field(
+        False,
+        title="Choose number automatically",
+        description="Choose the number (2 to 20) that explains the smoothed section best.",
+    )
     kernel_width: float = Field(
         1.0,
         ge=0.2,
@@ -65,7 +70,7 @@ class MMSRLParams(ImageParams):
         json_schema_extra=_ADVANCED,
     )
     exact_up_to: int = Field(
-        8000,
+        2000,
         ge=100,
         le=30_000,
         title="Exact attention up to",

@@ -42,6 +42,7 @@ class MMSRLTraining(Training):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.landmarks = self._landmarks()
+        self.links = EdgeMasker(self.graph)
 
     def _landmarks(self) -> Landmarks | None:
         p, n = self.params, len(self.inputs[0])
@@ -74,7 +75,12 @@ class MMSRLTraining(Training):
 
     def mean(self, model: MMSRLModel, z: Tensor, rows: NDArray[np.intp]) -> Tensor:
         """Rates per unit of size factor, (m, n_selected)."""
-        rate, _, dropout = model.decoder(torch.cat([z, self.batch_columns(rows)], dim=1))
+        columns = self.batch_columns(rows)
+        if self.foreign:
+            # Of no section that the decoder knows: it is told the average of those.
+            n = model.decoder.lift.in_features - z.shape[1]
+            columns = z.new_full((len(z), n), 1 / max(n, 1))
+        rate, _, dropout = model.decoder(torch.cat([z, columns], dim=1))
         return rate * (1 - dropout) if self.params.enhanced_zeros else rate  # type: ignore[no-any-return]
 
     def in_unit(self, mean: NDArray[np.float32], rows: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -99,7 +105,7 @@ class MMSRLTraining(Training):
             self.tensors,
             self.operator,
             self.landmarks,
-            EdgeMasker(self.graph),
+            self.links,
             self.counts,
             self.batch_columns(np.arange(len(self.batches))),
             Shares(p.loss_zinb, p.loss_consistency, p.loss_mask, p.loss_edge, p.loss_contrast),
@@ -107,7 +113,8 @@ class MMSRLTraining(Training):
             p.contrast_temperature,
             p.decoded_spots,
         )
-        start = int(p.contrast_from * p.epochs)
+        # There is nothing to find domains in before the first epoch.
+        start = max(1, int(p.contrast_from * p.epochs))
 
         def refresh(done: int) -> Steps[None]:
             late = p.loss_contrast and start <= done < p.epochs
