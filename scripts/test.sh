@@ -11,10 +11,10 @@ bin="$(dirname "$PYTHON")"
 "$bin/mypy"
 "$bin/npe2" validate src/napari_stmask/napari.yaml
 
-# Software rendering and one thread a test process: what a window draws must not depend on the GPU.
-export QT_QPA_PLATFORM="${QT_QPA_PLATFORM:-xcb}" NAPARI_ENSURE_PLUGIN_MAIN_THREAD=1
+# Two test processes of one thread, all windows in one of them; software rendering, since what a window draws must not depend on the GPU.
+export OMP_NUM_THREADS=1 QT_QPA_PLATFORM="${QT_QPA_PLATFORM:-xcb}" NAPARI_ENSURE_PLUGIN_MAIN_THREAD=1
 display=()
 if [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] && command -v xvfb-run >/dev/null; then
   display=(xvfb-run -a -s "-screen 0 1600x1000x24")
 fi
-"${display[@]}" "$PYTHON" -m pytest "$@"
+"${display[@]}" "$PYTHON" -m pytest -n 2 --dist loadgroup "$@"

@@ -50,6 +50,29 @@ def call(
     return run
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With ``-n``: a file stays in one process, and all windows, which share a display, do."""
+    for item in items:
+        name = "window" if "gui" in item.path.parts else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(name))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """What a process of ``-n`` tried, for the summary."""
+    from tests.attempt import TRIED
+
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["tried"] = dict(TRIED)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add up what the processes of ``-n`` tried."""
+    from tests.attempt import TRIED
+
+    TRIED.update(getattr(node, "workeroutput", {}).get("tried", {}))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """How many damaged inputs were tried."""
     from tests.attempt import TRIED

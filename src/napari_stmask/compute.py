@@ -21,7 +21,8 @@ from . import models
 from .core.errors import CancelledError, ParameterError, ResourceError
 from .core.progress import Progress, Steps
 from .core.result import Result
-from .pipeline import Data, as_section, check_number, iter_run, settings
+from .pipeline import Data, as_section, iter_run
+from .settings import check_number, settings
 
 __all__ = ["submit"]
 

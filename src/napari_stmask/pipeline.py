@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -27,16 +27,14 @@ from .core.result import Domains, Fit, Result, key_problem
 from .core.section import Section
 from .features.graph import knn_graph
 from .models.base import Method
+from .settings import check_number, settings
 from .viz.palette import domain_colors
 
 __all__ = [
     "as_section",
     "baseline_codes",
-    "check_number",
     "iter_run",
-    "resolve_params",
     "run",
-    "settings",
 ]
 
 Data: TypeAlias = Section | AnnData | str | Path
@@ -82,61 +80,6 @@ def _section_of_layer(layer: Any) -> Section:
             "give a Section, an AnnData, a path, or a layer that this plugin made",
         )
     return section
-
-
-def resolve_params(
-    method: Method, section: Section, preset: str = "recommended", **values: Any
-) -> DomainParams:
-    """Parameters of ``preset`` for the section's platform, with ``values`` on top."""
-    return method.Params.preset(preset, section.platform, **values)
-
-
-def settings(
-    method: Method,
-    section: Section,
-    params: DomainParams | None,
-    preset: str,
-    values: Mapping[str, Any],
-    *,
-    model: str | Path | None = None,
-) -> DomainParams:
-    """The parameters of a run: complete ones as given, or a preset with single values.
-
-    Raises
-    ------
-    ParameterError
-        If both were given, or a value does not fit.
-    """
-    if params is None:
-        if model is not None:
-            _check_model_values(values)
-        return resolve_params(method, section, preset, **values)
-    if not isinstance(params, method.Params):
-        raise ParameterError(
-            f"params is a {type(params).__name__}, expected {method.Params.__name__}",
-            f"make them with napari_stmask.params('{method.name}', ...)",
-        )
-    if values or preset != "recommended":
-        raise ParameterError(
-            f"params and a preset or single parameters of {method.title} were mixed",
-            "pass either params= or a preset with single values",
-        )
-    return params
-
-
-def check_number(method: Method, sections: Sequence[Section]) -> None:
-    """Refuse more sections than the method takes, and none.
-
-    Raises
-    ------
-    ParameterError
-        With the number that it takes.
-    """
-    if len(sections) > method.needs.max_sections or not sections:
-        raise ParameterError(
-            f"{method.title} was given {len(sections)} sections",
-            f"give {method.needs.max_sections} at most" if sections else "give one",
-        )
 
 
 def iter_run(
@@ -288,17 +231,6 @@ def _run(
     yield Progress(1, 1, "writing")
     result.apply(full.adata)
     return result
-
-
-def _check_model_values(values: Mapping[str, Any]) -> None:
-    """With a saved model only the clustering, the layer and the device are the caller's."""
-    own = {*DomainParams.model_fields, "denoise"}
-    fixed = sorted(set(values) - own)
-    if fixed:
-        raise ParameterError(
-            f"{', '.join(fixed)} belong to the saved model and cannot be changed",
-            f"with a model give only: {', '.join(sorted(own))}",
-        )
 
 
 def _check(method: Method, section: Section, params: DomainParams) -> None:

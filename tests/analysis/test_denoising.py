@@ -79,13 +79,15 @@ def test_mistakes_in_thinning() -> None:
             thin_counts(sp.csr_matrix(np.full((2, 2), bad)))
 
 
-def test_score_is_the_correlation_of_log_values(smooth, monkeypatch) -> None:
+def test_score_is_the_correlation_with_residuals(smooth, monkeypatch) -> None:
     monkeypatch.setattr(module, "_BLOCK", 900 * 7)  # several blocks of genes
     section, mean = smooth
     held = section.counts()
     found = held_out_score(mean, held)
-    log = np.asarray(expression_of(section).todense(), dtype=float)
-    expected = [np.corrcoef(mean[:, j], log[:, j])[0, 1] for j in range(200)]
+    x = held.toarray().astype(float)
+    depth = x.sum(axis=1, keepdims=True)
+    residual = (x - depth * (x.sum(axis=0) / depth.sum())) / np.sqrt(depth)
+    expected = [np.corrcoef(mean[:, j], residual[:, j])[0, 1] for j in range(200)]
     np.testing.assert_allclose(found.correlation, expected, atol=1e-6)
     assert found.median == pytest.approx(np.median(expected))
     assert found.mean == pytest.approx(np.mean(expected))
@@ -93,8 +95,20 @@ def test_score_is_the_correlation_of_log_values(smooth, monkeypatch) -> None:
     # Scale and offset of a gene do not matter; sparse is dense.
     again = held_out_score(sp.csr_matrix(3 * mean + 1), held)
     np.testing.assert_allclose(again.correlation, expected, atol=1e-5)
-    perfect = held_out_score(log, held)
+    perfect = held_out_score(residual, held)
     np.testing.assert_allclose(perfect.correlation, 1)
+
+
+def test_depth_tells_nothing() -> None:
+    """Of log-normalised held-out counts it would tell much, and of raw ones even more."""
+    rng = np.random.default_rng(0)
+    depth = rng.lognormal(0, 1, (4000, 1))
+    held = rng.poisson(depth * rng.uniform(0.02, 2, 300)).astype(float)
+    prediction = np.repeat(np.log(depth), 300, axis=1)
+    assert abs(held_out_score(prediction, sp.csr_matrix(held)).median) < 0.01
+    log = np.log1p(300 * held / np.maximum(held.sum(axis=1, keepdims=True), 1))
+    naive = [np.corrcoef(prediction[:, 0], log[:, j])[0, 1] for j in range(300)]
+    assert np.median(naive) > 0.1
 
 
 def test_totals_are_those_of_all_genes(smooth) -> None:

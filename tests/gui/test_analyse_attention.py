@@ -14,6 +14,7 @@ from napari_stmask.analysis.attention import attention_of
 from napari_stmask.gui import layers
 from napari_stmask.gui.analyse.spot_values import ROLE
 from napari_stmask.gui.commands import open_dock
+from napari_stmask.gui.layer_tuples import our_meta
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def shown(dock):
 
 def marks(dock):
     role = "looks from here"
-    return [x for x in dock.viewer.layers if layers.our_meta(x).get("role") == role]
+    return [x for x in dock.viewer.layers if our_meta(x).get("role") == role]
 
 
 def domain_layer(dock):

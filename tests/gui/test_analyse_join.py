@@ -14,6 +14,7 @@ from tests.gui.helpers import click
 from napari_stmask.core.provenance import records
 from napari_stmask.gui import layers
 from napari_stmask.gui.commands import open_dock
+from napari_stmask.gui.layer_tuples import our_meta
 from napari_stmask.gui.session import session_of
 
 
@@ -97,7 +98,7 @@ def test_a_closed_parent_cannot_be_written_to(dock, qtbot, make_result):
     dock.session.add_result(joined.id, make_result(joined.section), "SpaMask")
     parent = next(iter(dock.session.items.values()))
     for layer in list(dock.viewer.layers):
-        if layers.our_meta(layer).get("section_id") == parent.id:
+        if our_meta(layer).get("section_id") == parent.id:
             dock.viewer.layers.remove(layer)
     assert parent.id not in dock.session.items
     assert not dock.panel.split.isEnabled()
@@ -154,7 +155,7 @@ def test_a_section_goes_while_it_is_joined(dock, qtbot, monkeypatch, new_section
     parent = next(iter(session.items.values()))
     if way == "closed":
         for layer in list(dock.viewer.layers):
-            if layers.our_meta(layer).get("section_id") == parent.id:
+            if our_meta(layer).get("section_id") == parent.id:
                 dock.viewer.layers.remove(layer)
     else:
         session.replace(parent.id, new_section(n=6, seed=5))

@@ -13,6 +13,7 @@ from tests.gui.helpers import canvas_place, click, fill, press_on_canvas
 from napari_stmask.gui import layers
 from napari_stmask.gui.analyse.spot_values import ROLE
 from napari_stmask.gui.commands import open_dock
+from napari_stmask.gui.layer_tuples import our_meta
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def test_trajectory_from_a_domain(dock, qtbot):
     assert obs["spamask_pseudotime"].max() == pytest.approx(1)
     layer = value_layer(dock, "pseudotime")
     assert layer.colormap.name == "inferno"
-    assert layers.our_meta(layer)["section_id"] == dock.session.selected_id
+    assert our_meta(layer)["section_id"] == dock.session.selected_id
     assert "1 to 2" in panel.chart.accessibleDescription() or (
         "2 to 1" in panel.chart.accessibleDescription()
     )
@@ -196,7 +197,7 @@ def test_root_by_a_click_on_the_canvas(dock, qtbot):
 
 
 def marks(viewer):
-    return [x for x in viewer.layers if layers.our_meta(x).get("role") == "root"]
+    return [x for x in viewer.layers if our_meta(x).get("role") == "root"]
 
 
 def marked(viewer, item):
@@ -220,7 +221,7 @@ def test_the_mark_of_the_root_leaves(dock, qtbot, way):
         assert dock.session.selected is not None
     else:
         for layer in list(viewer.layers):
-            if layers.our_meta(layer).get("role") != "root":
+            if our_meta(layer).get("role") != "root":
                 viewer.layers.remove(layer)
         assert dock.session.selected is None
     qtbot.waitUntil(lambda: not marks(viewer), timeout=5_000)

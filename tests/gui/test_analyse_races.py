@@ -9,9 +9,9 @@ import pytest
 from qtpy.QtWidgets import QApplication
 from tests.gui.helpers import add_result
 
-from napari_stmask.gui import layers
 from napari_stmask.gui.analyse.dock import PANELS
 from napari_stmask.gui.commands import open_dock
+from napari_stmask.gui.layer_tuples import our_meta
 from napari_stmask.gui.session import session_of
 
 ODD = ["<b>bold</b>", "a/b\\c: d*?", "\u00e9\U0001f9e0", "1", "01", " nan ", "None", "x" * 80]
@@ -86,7 +86,7 @@ def test_fast_hands(viewer, qtbot, section, new_section, make_result, caplog, se
     def close():
         item = session.selected
         for layer in list(viewer.layers) if item is not None and len(session.items) > 1 else []:
-            if layers.our_meta(layer).get("section_id") == item.id:
+            if our_meta(layer).get("section_id") == item.id:
                 viewer.layers.remove(layer)
 
     def add():

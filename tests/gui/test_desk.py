@@ -13,6 +13,7 @@ from napari_stmask.core.section import Section
 from napari_stmask.gui import layers
 from napari_stmask.gui import session as session_module
 from napari_stmask.gui.commands import open_dock
+from napari_stmask.gui.layer_tuples import our_meta
 from napari_stmask.gui.model import DomainSet
 from napari_stmask.gui.reader import section_to_layers
 from napari_stmask.gui.session import session_of
@@ -158,7 +159,7 @@ def test_sections_opened_without_a_dock_lie_side_by_side(
     viewer.window._qt_window.activateWindow()
     for seed in (0, 1):
         put(viewer, section_to_layers(new_section(seed=seed)))
-    left, right = (x for x in viewer.layers if layers.our_meta(x)["role"] == "image")
+    left, right = (x for x in viewer.layers if our_meta(x)["role"] == "image")
     assert right.extent.world[0, 1] > left.extent.world[1, 1]
     assert viewer.canvas.overlays.scale_bar.visible
     assert layers.in_view(viewer, right)
@@ -240,7 +241,7 @@ def test_a_section_goes_with_its_last_layer(viewer, new_section, make_result):
     heard = []
     session.section_selected.connect(heard.append)
     for layer in list(viewer.layers):
-        if layers.our_meta(layer)["section_id"] == b.id:
+        if our_meta(layer)["section_id"] == b.id:
             viewer.layers.remove(layer)
     assert list(session.items) == [a.id]
     assert session.selected is a

@@ -13,6 +13,7 @@ from napari_stmask.core.errors import DataError
 from napari_stmask.core.progress import Progress
 from napari_stmask.gui import layers, loading
 from napari_stmask.gui.commands import open_dock
+from napari_stmask.gui.layer_tuples import our_meta
 from napari_stmask.gui.legend_model import NAME, SHOWN
 from napari_stmask.gui.session import session_of
 from napari_stmask.gui.view import view
@@ -296,7 +297,7 @@ def test_view_shows_stored_results_once(viewer, section, make_result):
     assert view(section, viewer) is viewer
     view(section, viewer)
     view(section.adata, viewer)
-    assert [layers.our_meta(x)["role"] for x in viewer.layers] == ["image", "domains", "spots"]
+    assert [our_meta(x)["role"] for x in viewer.layers] == ["image", "domains", "spots"]
     legend = open_dock(viewer, "Domains")
     assert legend.model.rowCount() == 3
     assert legend.scores.table.rowCount() == 2

@@ -14,6 +14,7 @@ from napari_stmask.core.histology import Histology
 from napari_stmask.gui import layers, loading
 from napari_stmask.gui.commands import open_dock
 from napari_stmask.gui.image_tools import BY_HAND
+from napari_stmask.gui.layer_tuples import image_layer
 from napari_stmask.gui.model import Item
 from napari_stmask.gui.placing import rehome
 from napari_stmask.gui.reader import section_to_layers
@@ -51,7 +52,7 @@ def click(qtbot, button):
 def test_an_image_lies_in_its_layer_as_on_its_section(section, matrix, um, offset, levels):
     section.image, section.um_per_px = picture(matrix, levels), um
     item = Item("a", "A", section, offset)
-    data, options, _ = layers.image_layer(item)
+    data, options, _ = image_layer(item)
     layer = ViewerModel().add_image(data, **options)
     # A pixel of the image, seen in the viewer, is where the section's coordinates say.
     corner = np.array([[0, 0], [64, 0], [64, 64], [0, 64]], float)
@@ -67,7 +68,7 @@ def test_an_image_lies_in_its_layer_as_on_its_section(section, matrix, um, offse
 def test_a_moved_layer_goes_home_where_it_lies(section, matrix):
     section.image = picture(matrix)
     item = Item("a", "A", section, (10.0, 20.0))
-    data, options, _ = layers.image_layer(item)
+    data, options, _ = image_layer(item)
     layer = ViewerModel().add_image(data, **options)
     layer.affine = np.array([[0.9, 0.1, 4.0], [-0.2, 1.1, -6.0], [0, 0, 1]])
     layer.rotate = 15

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from napari.components import ViewerModel
 
 from napari_stmask.gui import layers
+from napari_stmask.gui.layer_tuples import our_meta
 from napari_stmask.gui.session import session_of
 
 
@@ -20,7 +21,7 @@ def viewer():
 
 
 def roles(viewer):
-    return [layers.our_meta(layer).get("role") for layer in viewer.layers]
+    return [our_meta(layer).get("role") for layer in viewer.layers]
 
 
 def test_section_becomes_layers_in_one_world(viewer, section):
@@ -40,7 +41,7 @@ def test_section_becomes_layers_in_one_world(viewer, section):
         assert tuple(pixel) == (int(y * 0.5), int(x * 0.5))
     # Outer corner of the image is the origin of the coordinates.
     assert image.data_to_world((-0.5, -0.5)) == pytest.approx((0, 0))
-    meta = layers.our_meta(spots)
+    meta = our_meta(spots)
     assert meta["section_id"] == item.id
     assert meta["section"]() is section
     assert copy.deepcopy(meta["section"])() is section
@@ -161,7 +162,7 @@ def test_closed_viewer_is_forgotten(section):
 
 
 def test_no_points_for_very_many_spots(viewer, section, monkeypatch):
-    monkeypatch.setattr(layers, "MAX_POINTS", 100)
+    monkeypatch.setattr("napari_stmask.gui.layer_tuples.MAX_POINTS", 100)
     session_of(viewer).add(section)
     assert roles(viewer) == ["image"]
 

@@ -13,6 +13,7 @@ from napari_stmask.core.histology import Histology
 from napari_stmask.features.patches import Patches, patch_side, tissue_fraction
 from napari_stmask.gui import layers
 from napari_stmask.gui.commands import open_dock
+from napari_stmask.gui.layer_tuples import our_meta
 from napari_stmask.gui.session import session_of
 
 TURNED = np.array([[0.4, -0.3, 60.0], [0.3, 0.4, 5.0], [0, 0, 1]])
@@ -86,7 +87,7 @@ def seen(qtbot, preview, name):
 
 
 def outlines(viewer):
-    return [x for x in viewer.layers if layers.our_meta(x).get("role") == "patch"]
+    return [x for x in viewer.layers if our_meta(x).get("role") == "patch"]
 
 
 def shown_pixels(preview):
@@ -219,7 +220,7 @@ def test_an_outline_that_was_deleted_comes_back_with_the_next_click(find, viewer
     seen(qtbot, preview, "spot40")
     assert len(outlines(viewer)) == 1
     # The section is dropped with the last of its own layers; the outline is not one of them.
-    for layer in [x for x in viewer.layers if layers.our_meta(x).get("section_id")]:
+    for layer in [x for x in viewer.layers if our_meta(x).get("section_id")]:
         viewer.layers.remove(layer)
     assert find.session.selected is None
     assert not outlines(viewer)

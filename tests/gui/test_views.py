@@ -9,6 +9,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from napari_stmask.gui import layers
 from napari_stmask.gui.commands import open_dock
+from napari_stmask.gui.layer_tuples import our_meta
 from napari_stmask.gui.legend_model import COUNT
 from napari_stmask.gui.model import DomainSet
 from napari_stmask.gui.reader import section_to_layers
@@ -87,7 +88,7 @@ def test_the_chooser_switches_what_is_drawn(shown, viewer, qtbot, section):
         assert [legend.model.index(i, COUNT).data() for i in range(3)] == list(map(str, counts))
         assert list(spots.features["domain"].astype(int) - 1) == list(codes)
         assert layer.colormap is colors
-        assert len([x for x in viewer.layers if layers.our_meta(x).get("role") == "domains"]) == 1
+        assert len([x for x in viewer.layers if our_meta(x).get("role") == "domains"]) == 1
     click(qtbot, legend.views.buttons["image"])
     assert layer.name.endswith("image")
     click(qtbot, legend.views.buttons[""])

@@ -35,8 +35,8 @@ def test_denoised_genes_tell_held_out_molecules_best(data_dir) -> None:
     section = stm.read(data_dir / "dlpfc_visium" / "151673.h5ad")
     params = stm.params("vimst", platform="visium", replicates=1, threads=1)
     table = drain(denoising_steps("vimst", section, params)).set_index("prediction")
-    for score in ("median", "mean", "top_median"):
-        assert table[score].idxmax() == "vimst"
+    assert table["mean"].idxmax() == "vimst"
+    assert table["top_median"]["vimst"] > 1.3 * table["top_median"]["neighbour mean"]
 
 
 def test_low_resolution_copy_is_left_out(data_dir) -> None:

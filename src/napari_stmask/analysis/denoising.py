@@ -134,11 +134,13 @@ def held_out_score(
 ) -> HeldOutScore:
     """Correlate a prediction with held-out molecules, gene by gene.
 
-    Both are in log-normalised units: the held-out counts become ``log(1 + 10,000 x / total)``
-    here, the prediction has to be in such units already. Correlation over spots is blind to the
-    scale and the offset of a gene, so that z-scores may be given too. It is bounded by the noise
-    of the few molecules that are held out: compare methods on the same split, do not read the
-    value as accuracy.
+    The held-out counts become Pearson residuals of a constant rate, ``(x - t q) / sqrt(t)`` with
+    ``t`` the held-out molecules of the spot and ``q`` the gene's share of them. Log-normalised
+    counts would not do: their mean rises with depth even where the rate is the same everywhere,
+    and depth alone would then predict them. Correlation over spots is blind to the scale and the
+    offset of a gene; rates, log-normalised values and z-scores may all be given. It is bounded by
+    the noise of the few molecules that are held out: compare methods on the same split, do not
+    read the value as accuracy.
 
     Parameters
     ----------
@@ -165,7 +167,8 @@ def held_out_score(
     n, genes = held_out.shape
     if totals is None:
         totals = np.asarray(held_out.sum(axis=1)).ravel()
-    target = log_normalise(sp.csr_matrix(held_out), totals).tocsc()
+    depth = np.asarray(totals, dtype=np.float64)[:, None]
+    target = sp.csc_matrix(held_out)
     prediction: Any = sp.csc_matrix(denoised) if sp.issparse(denoised) else denoised
     correlation = np.full(genes, np.nan)
     width = max(1, _BLOCK // max(n, 1))
@@ -175,6 +178,8 @@ def held_out_score(
         if not np.isfinite(a).all():
             raise DataError("the prediction holds values that are not finite", "predict again")
         b = densify(target[:, block], what="held-out genes").astype(np.float64)
+        b -= depth * (b.sum(axis=0) / max(depth.sum(), 1))
+        b /= np.sqrt(np.maximum(depth, 1))
         correlation[block] = _pearson(a, b)
     found = correlation[np.isfinite(correlation)]
     if not found.size:

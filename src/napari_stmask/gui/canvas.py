@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.compat import isalive
 
-from .layers import META, our_meta, to_rows_columns
+from .layer_tuples import META, our_meta, to_rows_columns
 from .model import Item
 from .session import Session
 

@@ -23,6 +23,7 @@ from . import layers
 from .export_button import ExportButton
 from .fields import make_button
 from .guard import Failure, slot
+from .layer_tuples import our_meta
 from .legend_model import COLOR, COUNT, NAME, SHARE, SHOWN, LegendModel
 from .parts import MessageStrip, Page, SectionCombo, copy_text, narrow_combo, plain_label
 from .scores_table import ScoresTable
@@ -237,7 +238,7 @@ class DomainsDock(Page):
         self.session.select(item.id, key)
         layer = layers.show_domains(viewer, item, item.domains[key])
         for other in viewer.layers:
-            meta = layers.our_meta(other)
+            meta = our_meta(other)
             if meta.get("section_id") == item.id and meta.get("role") == "domains":
                 other.visible = other is layer
         self.drawn.setCurrentText(style or _STYLES[0])

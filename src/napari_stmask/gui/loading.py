@@ -13,7 +13,7 @@ from ..core.errors import DataError
 from ..core.histology import Histology, checked_affine, inverse, swap_axes
 from ..core.section import Section
 from ..viz.raster import SpotRaster, rasterise
-from .layers import our_meta
+from .layer_tuples import our_meta
 
 if TYPE_CHECKING:
     from napari.layers import Layer

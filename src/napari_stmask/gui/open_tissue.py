@@ -20,7 +20,7 @@ from superqt import QElidingLabel
 
 from ..core.errors import DataError
 from ..core.section import Section
-from . import layers, loading
+from . import loading
 from .background import Background
 from .columns import ColumnsDialog
 from .drop_area import DropArea
@@ -28,6 +28,7 @@ from .fields import make_button
 from .formats import SECTIONS, TABLES
 from .guard import Failure, slot
 from .image_tools import ImageTools
+from .layer_tuples import our_meta
 from .opening import Attempt, Source, Table, look_at, source_of, try_to_read
 from .parts import MessageStrip, Page, SectionCombo, plain_label
 from .placing import check_unmoved
@@ -155,10 +156,10 @@ class OpenTissue(Page):
         self.strip.clear()
         # Images first: the place of one is news, that of spots is not.
         chosen = sorted(
-            self.viewer.layers.selection, key=lambda x: layers.our_meta(x).get("role") != "image"
+            self.viewer.layers.selection, key=lambda x: our_meta(x).get("role") != "image"
         )
         for layer in chosen:
-            meta = layers.our_meta(layer)
+            meta = our_meta(layer)
             item = self.session.items.get(meta.get("section_id", ""))
             if item is not None:
                 self.session.select(item.id)

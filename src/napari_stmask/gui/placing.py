@@ -8,7 +8,7 @@ import numpy as np
 
 from ..core.errors import DataError
 from ..core.section import Section
-from .layers import image_layer
+from .layer_tuples import image_layer
 from .model import Item
 
 if TYPE_CHECKING:

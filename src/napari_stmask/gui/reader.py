@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.section import Section
-from .layers import META, LayerTuple, section_layers
+from .layer_tuples import META, LayerTuple, section_layers
 from .model import DomainSet, Item, stored_keys
 from .session import park, session_of
 

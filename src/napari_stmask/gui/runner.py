@@ -18,7 +18,7 @@ from ..core.result import Result
 from ..core.section import Section
 from ..viz.raster import SpotRaster, rasterise
 from .guard import Failure, carried, slot
-from .layers import warm_up
+from .layer_tuples import warm_up
 
 if TYPE_CHECKING:
     from .session import Session

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .layers import LayerTuple
+from .layer_tuples import LayerTuple
 from .reader import section_to_layers
 
 __all__ = ["layered_tissue"]

@@ -14,6 +14,7 @@ from ..core.result import Result
 from ..core.section import Section
 from ..viz.raster import SpotRaster
 from . import layers
+from .layer_tuples import our_meta
 from .model import DomainSet, DomainState, Item, stored_keys
 from .placing import box, shift
 
@@ -172,7 +173,7 @@ class Session:
     def rebuild(self, item: Item) -> None:
         """Make all layers of a section anew, and tell every dock that it is another one."""
         if self.viewer is not None:
-            old = [x for x in self.viewer.layers if layers.our_meta(x).get("section_id") == item.id]
+            old = [x for x in self.viewer.layers if our_meta(x).get("section_id") == item.id]
             # The section must not leave with its last layer.
             self._kept = item.id
             try:
@@ -282,7 +283,7 @@ class Session:
         self._adopt_layer(event.value, inserted=True)
 
     def _adopt_layer(self, layer: Any, *, inserted: bool = False) -> None:
-        viewer, meta = self.viewer, layers.our_meta(layer)
+        viewer, meta = self.viewer, our_meta(layer)
         section_id = meta.get("section_id")
         if viewer is None or section_id is None:
             return
@@ -303,13 +304,13 @@ class Session:
             viewer.reset_view()
 
     def _on_layer_removed(self, event: Any) -> None:
-        section_id = layers.our_meta(event.value).get("section_id")
+        section_id = our_meta(event.value).get("section_id")
         viewer = self.viewer
         if viewer is None or section_id not in self.items or section_id == self._kept:
             return
         if self.is_running(section_id):
             return
-        if any(layers.our_meta(x).get("section_id") == section_id for x in viewer.layers):
+        if any(our_meta(x).get("section_id") == section_id for x in viewer.layers):
             return
         self._dropped[section_id] = self.items.pop(section_id)
         if section_id != self.selected_id:

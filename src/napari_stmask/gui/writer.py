@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..core.errors import DataError, ParameterError
 from ..core.section import Section
-from .layers import META, LayerTuple
+from .layer_tuples import META, LayerTuple
 
 __all__ = ["save_domains", "save_section"]
 

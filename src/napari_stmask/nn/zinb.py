@@ -85,6 +85,7 @@ class ZINBDecoder(nn.Module):
         with torch.no_grad():
             # Without a random start: of rare genes too little is known to unlearn it.
             self.heads.weight.zero_()
+            self.heads.bias.zero_()
             self.heads.bias[:n_genes] = torch.log(rates.clamp_min(1e-8))
             self.heads.bias[2 * n_genes :] = -2.0
 

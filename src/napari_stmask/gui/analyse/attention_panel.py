@@ -21,7 +21,7 @@ from ...analysis.attention import (
 from ..canvas import Mark
 from ..fields import make_button
 from ..guard import slot
-from ..layers import our_meta
+from ..layer_tuples import our_meta
 from ..model import DomainSet, Item
 from ..parts import narrow_combo, plain_label
 from .charts import BarChart, titled

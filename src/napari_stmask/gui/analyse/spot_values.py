@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import layers
+from ..layer_tuples import gene_layer, our_meta
 from ..model import Item
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def show_values(
     colormap
         Name in napari of the colours of what is not signed.
     """
-    data, options, _ = layers.gene_layer(item, title, values)
+    data, options, _ = gene_layer(item, title, values)
     label = f"{item.label} · {title} · {key}"
     meta = {**options["metadata"][layers.META], "role": ROLE, "of": key}
     meta |= {"key": f"{key}_{name}", "value": name, "name": label}
@@ -103,6 +104,6 @@ def _diverging() -> Any:
 def _alone(viewer: ViewerModel, item: Item, layer: Layer) -> None:
     """Show ``layer``, and no other values of the section."""
     for other in viewer.layers:
-        meta = layers.our_meta(other)
+        meta = our_meta(other)
         if meta.get("section_id") == item.id and meta.get("role") in ("gene", ROLE):
             other.visible = other is layer

@@ -196,7 +196,7 @@ class MMSRLParams(ImageParams):
         json_schema_extra=_ADVANCED,
     )
     decoder_epochs: int = Field(
-        20,
+        8,
         ge=1,
         le=2000,
         title="Decoder epochs",
