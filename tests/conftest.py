@@ -50,6 +50,7 @@ def call(
     return run
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With ``-n``: a file stays in one process, and all windows, which share a display, do."""
     for item in items:

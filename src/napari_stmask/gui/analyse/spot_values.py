@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import layers
-from ..layer_tuples import gene_layer, our_meta
+from ..layer_tuples import META, gene_layer, our_meta
 from ..model import Item
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ def show_values(
     """
     data, options, _ = gene_layer(item, title, values)
     label = f"{item.label} · {title} · {key}"
-    meta = {**options["metadata"][layers.META], "role": ROLE, "of": key}
+    meta = {**options["metadata"][META], "role": ROLE, "of": key}
     meta |= {"key": f"{key}_{name}", "value": name, "name": label}
     options |= {
         "name": label,
-        "metadata": {layers.META: meta},
+        "metadata": {META: meta},
         "contrast_limits": limits or _limits(values),
     }
     options["colormap"] = colormap
