@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from napari_stmask.core.errors import ParameterError
 from napari_stmask.features.graph import (
+    coherence,
     gaussian_graph,
     knn_graph,
     normalised_adjacency,
@@ -170,3 +171,22 @@ def test_no_link_between_groups() -> None:
 def test_refuses_kernels_without_reach(width: float, cut: float) -> None:
     with pytest.raises(ParameterError, match="positive"):
         gaussian_graph(np.zeros((3, 2)), width, cut=cut)
+
+
+def test_coherence_by_hand() -> None:
+    path = knn_graph(np.array([[0.0, 0], [1, 0], [2.1, 0], [3, 0]]), 1)  # 0-1 and 2-3
+    assert coherence(path, np.array([[1.0], [1], [-1], [-1]])) == pytest.approx(1)
+    # Moran's I of the second column is -1, counted as 0; both have the same variance.
+    two = np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
+    assert coherence(path, two) == pytest.approx(0.5)
+    assert coherence(path, np.ones((4, 2))) == 0
+    assert coherence(sp.csr_matrix((4, 4)), two) == 0
+
+
+def test_noise_has_no_coherence_and_a_trend_much() -> None:
+    coords = hexagons(40, 50)
+    graph = knn_graph(coords, 6)
+    rng = np.random.default_rng(0)
+    assert coherence(graph, rng.normal(size=(len(coords), 30))) < 0.02
+    assert coherence(graph, coords) > 0.9
+    assert coherence(graph, 5 + 3 * coords) == pytest.approx(coherence(graph, coords))

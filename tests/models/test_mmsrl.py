@@ -585,7 +585,8 @@ def test_bands_are_found_better_than_by_components() -> None:
     aris: dict[str, list[float]] = {"mmsrl": [], "pca": [], "neighbour_pca": []}
     for seed in range(3):
         section, band = banded(fold=1.3, seed=seed)
-        result = run("mmsrl", section, n_domains=5, threads=1, seed=seed, use_image="no")
+        options = {"threads": 1, "seed": seed, "use_image": "no", "replicates": 1}
+        result = run("mmsrl", section, n_domains=5, **options)
         aris["mmsrl"].append(adjusted_rand_score(band, result.domains.codes))
         for name, codes in result.baselines.items():
             aris[name].append(adjusted_rand_score(band, codes))
@@ -598,10 +599,10 @@ def _ari_with(features: np.ndarray | None) -> float:
     section, band = banded(fold=1.3)
     if features is not None:
         section.adata.obsm["patches"] = features
-    values = {"image_encoder": KEY} if features is not None else {"use_image": "no"}
-    result = run(
-        "mmsrl", section, n_domains=5, threads=1, baselines=False, compare_views=False, **values
-    )
+    options = {"threads": 1, "replicates": 3, "epochs": 30}
+    options |= {"baselines": False, "compare_views": False}
+    options |= {"image_encoder": KEY} if features is not None else {"use_image": "no"}
+    result = run("mmsrl", section, n_domains=5, **options)
     return float(adjusted_rand_score(band, result.domains.codes))
 
 

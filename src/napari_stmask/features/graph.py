@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 from ..core.errors import ParameterError
 
 __all__ = [
+    "coherence",
     "gaussian_graph",
     "knn_graph",
     "nearest",
@@ -205,6 +206,32 @@ def shared_weight(walk: sp.csr_matrix) -> float:
     # Wide kernels reach a large part of the section in two steps: never all rows at once.
     blocks = (walk[start : start + _BLOCK] @ walk for start in range(0, n, _BLOCK))
     return float(sum(np.square(block.data, dtype=np.float64).sum() for block in blocks) / n)
+
+
+def coherence(graph: sp.csr_matrix, x: NDArray[np.floating[Any]]) -> float:
+    """Part of the variance of ``x`` that neighbours share: Moran's I of all columns together.
+
+    The columns' Moran's I (Biometrika 37, 17, 1950), negative ones as 0, weighted by their
+    variances. scanpy computes the single ones too, but compiles for seconds before the first.
+
+    Parameters
+    ----------
+    graph
+        (n_spots, n_spots) symmetric links without self-loops.
+    x
+        (n_spots, d) features.
+
+    Returns
+    -------
+    float
+        About 0 for noise, towards 1 where neighbours are equal; 0 without links or variance.
+    """
+    centred = x - x.mean(axis=0)
+    total = float((centred**2).sum())
+    if not graph.nnz or not total:
+        return 0.0
+    shared = (centred * (graph @ centred)).sum(axis=0) * (len(x) / graph.sum())
+    return float(np.maximum(shared, 0).sum() / total)
 
 
 def within_groups(graph: sp.csr_matrix, groups: NDArray[Any]) -> sp.csr_matrix:

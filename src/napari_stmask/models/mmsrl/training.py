@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from ...analysis.domains import reduce
 from ...analysis.mixture import tied_mixture_steps
 from ...analysis.split_merge import split_merge_steps
 from ...core.progress import Progress, Steps
+from ...features.graph import coherence
 from ...nn.attention import Landmarks, landmarks_of
 from ...nn.masking import EdgeMasker
 from ...nn.multimodal import Encoded, MultimodalNet
@@ -30,6 +32,7 @@ _DECODER_WIDTH = 128
 _DECODER_RATE = 2e-3
 _SURE = 0.7
 """Posterior below which a spot takes no part in the contrast: wrong pseudo-labels lock in."""
+_LEAST = 1e-3
 _SPLIT_DIMS = 8
 _FEWEST = 20
 _TARGET = 1e4
@@ -43,6 +46,10 @@ class MMSRLTraining(Training):
         super().__post_init__()
         self.landmarks = self._landmarks()
         self.links = EdgeMasker(self.graph)
+        own, *image = (coherence(self.graph, x) for x in self.inputs)
+        # How far to trust what takes the image: noise in its place is as rough as noise is.
+        trust = min(1.0, max(image[0], _LEAST) / max(own, _LEAST)) if image else 1.0
+        self.handicap = math.log(trust)
 
     def _landmarks(self) -> Landmarks | None:
         p, n = self.params, len(self.inputs[0])
@@ -101,6 +108,8 @@ class MMSRLTraining(Training):
             p,
             generator,
         ).to(self.device)
+        with torch.no_grad():
+            model.net.gate_bias[1:] += self.handicap
         objective = Objective(
             self.tensors,
             self.operator,
