@@ -11,7 +11,8 @@ bin="$(dirname "$PYTHON")"
 "$bin/mypy"
 "$bin/npe2" validate src/napari_stmask/napari.yaml
 
-# Two test processes of one thread, all windows in one of them; software rendering, since what a window draws must not depend on the GPU.
+# Two test processes of one thread, all windows in one of them. Software rendering: what a window
+# draws must not depend on the GPU.
 export OMP_NUM_THREADS=1 QT_QPA_PLATFORM="${QT_QPA_PLATFORM:-xcb}" NAPARI_ENSURE_PLUGIN_MAIN_THREAD=1
 display=()
 if [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] && command -v xvfb-run >/dev/null; then

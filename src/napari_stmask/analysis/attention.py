@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..core.errors import DataError, ParameterError
 from ..core.provenance import read_record, records
 from ..core.section import Section
-from .inputs import groups_of
+from .inputs import groups_of, spot_number
 
 __all__ = [
     "PARTS",
@@ -163,7 +163,7 @@ def attention_from(
     """
     parts = attention_parts(section, key)
     if not parts:
-        problem = why_no_attention(section, key).rstrip(".")
+        problem = why_no_attention(section, key)
         raise ParameterError(problem[0].lower() + problem[1:], "run MMSRL with its attention")
     if part not in parts:
         raise ParameterError(
@@ -171,13 +171,7 @@ def attention_from(
         )
     names = section.adata.obs_names
     if isinstance(spot, str):
-        found = np.flatnonzero(names == spot)
-        if not found.size:
-            raise ParameterError(
-                f"{section.where} has no spot '{spot}'",
-                f"give the name of a spot, such as '{names[0]}'",
-            )
-        spot = int(found[0])
+        spot = spot_number(names, spot, section.where)
     features = np.asarray(section.adata.obsm[f"{key}_{PARTS[part]}"])
     weights = attention_of(features, spot)
     known = weights[weights > 0]
@@ -207,9 +201,7 @@ def spread(found: Attention) -> list[str]:
     ]
 
 
-def _by_domain(
-    weights: NDArray[np.float64], labels: pd.Series, names: pd.Index
-) -> pd.DataFrame:  # fmt: skip
+def _by_domain(weights: NDArray[np.float64], labels: pd.Series, names: pd.Index) -> pd.DataFrame:
     groups = groups_of(labels, names)
     inside = groups.codes >= 0
     share = np.bincount(groups.codes[inside], weights[inside], minlength=len(groups.names))

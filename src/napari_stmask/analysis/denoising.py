@@ -168,6 +168,7 @@ def held_out_score(
     if totals is None:
         totals = np.asarray(held_out.sum(axis=1)).ravel()
     depth = np.asarray(totals, dtype=np.float64)[:, None]
+    molecules, noise = max(depth.sum(), 1), np.sqrt(np.maximum(depth, 1))
     target = sp.csc_matrix(held_out)
     prediction: Any = sp.csc_matrix(denoised) if sp.issparse(denoised) else denoised
     correlation = np.full(genes, np.nan)
@@ -178,8 +179,8 @@ def held_out_score(
         if not np.isfinite(a).all():
             raise DataError("the prediction holds values that are not finite", "predict again")
         b = densify(target[:, block], what="held-out genes").astype(np.float64)
-        b -= depth * (b.sum(axis=0) / max(depth.sum(), 1))
-        b /= np.sqrt(np.maximum(depth, 1))
+        b -= depth * (b.sum(axis=0) / molecules)
+        b /= noise
         correlation[block] = _pearson(a, b)
     found = correlation[np.isfinite(correlation)]
     if not found.size:

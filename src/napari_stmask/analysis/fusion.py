@@ -37,9 +37,7 @@ def fusion_shares(section: Section, key: str) -> pd.DataFrame:
     """
     problem = why_no_fusion(section, key)
     if problem:
-        raise ParameterError(
-            problem[0].lower() + problem[1:].rstrip("."), "run MMSRL with its image"
-        )
+        raise ParameterError(problem[0].lower() + problem[1:], "run MMSRL with its image")
     weights = np.asarray(section.adata.obsm[f"{key}_fusion_weights"], dtype=np.float64)
     if weights.ndim != 2 or weights.shape[1] != len(BRANCHES):
         raise DataError(

@@ -163,6 +163,30 @@ def embedding_of(section: Section, key: str) -> NDArray[np.floating[Any]]:
     return np.asarray(obsm[f"X_{key}"])
 
 
+def spot_number(spots: pd.Index, name: str, where: str = "") -> int:
+    """Position of the spot ``name``.
+
+    Parameters
+    ----------
+    spots
+        Names of all spots.
+    name
+        Of the one that is wanted.
+    where
+        What should have it, for the message.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such spot.
+    """
+    found = np.flatnonzero(spots == name)
+    if not found.size:
+        problem = f"{where} has no spot '{name}'" if where else f"there is no spot '{name}'"
+        raise ParameterError(problem, f"give the name of a spot, such as '{spots[0]}'")
+    return int(found[0])
+
+
 def usable_rows(embedding: NDArray[Any], n_spots: int) -> NDArray[np.bool_]:
     """(n_spots,) True where the whole row of ``embedding`` is finite.
 

@@ -24,7 +24,7 @@ from ..core.progress import Progress, Steps, drain
 from ..core.section import Section
 from .diffusion import diffusion_map, diffusion_pseudotime
 from .enhancement import enhanced_genes, enhanced_layer, gene_values
-from .inputs import Groups, embedding_of, groups_of, usable_rows
+from .inputs import Groups, embedding_of, groups_of, spot_number, usable_rows
 from .paga import paga_connectivities, paga_layout
 
 __all__ = [
@@ -264,12 +264,7 @@ def _root_spot(
     if root is None:
         return None
     if isinstance(root, str):
-        found = np.flatnonzero(spots == root)
-        if not found.size:
-            raise ParameterError(
-                f"there is no spot '{root}'", f"give the name of a spot, such as '{spots[0]}'"
-            )
-        root = int(found[0])
+        root = spot_number(spots, root)
     if not 0 <= root < len(usable):
         raise ParameterError(
             f"root is {root} for {len(usable)} spots", f"use 0 to {len(usable) - 1}"

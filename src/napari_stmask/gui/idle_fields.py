@@ -6,26 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.section import Section
+from ..models.mmsrl.params import RELEASED_IGNORES
 from .image_fields import idle_image_fields
 
 __all__ = ["idle_fields"]
 
 _CONTRAST = ("contrast_temperature", "contrast_from", "contrast_every")
 _ENHANCED = ("enhanced_as", "enhanced_zeros", "decoder_epochs")
-_REFERENCE = (
-    "attention",
-    "landmarks",
-    "exact_up_to",
-    "activation",
-    "latent",
-    "loss_contrast",
-    *_CONTRAST,
-    "decoded_spots",
-    "decoder_epochs",
-    "n_pcs_in",
-    "scale_genes",
-)
-"""What the released network of MMSRL has in one form only, or lacks."""
 
 
 def idle_fields(values: Mapping[str, Any], section: Section | None) -> dict[str, str]:
@@ -47,7 +34,9 @@ def idle_fields(values: Mapping[str, Any], section: Section | None) -> dict[str,
         idle |= dict.fromkeys(_CONTRAST, "The loss weight of domains is 0.")
     idle |= _attention(values, section)
     if values.get("mode") == "reference":
-        idle |= dict.fromkeys(_REFERENCE, "The released network leaves no choice here.")
+        idle |= dict.fromkeys(
+            ("attention", *RELEASED_IGNORES), "The released network leaves no choice here."
+        )
     return {name: reason for name, reason in idle.items() if name in values}
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "drop_values",
     "find_layer",
     "in_view",
+    "layers_of",
     "prefer",
     "show_domains",
     "show_gene",
@@ -59,15 +60,18 @@ def align_units(viewer: ViewerModel) -> None:
                 layer.units = ("um",) * layer.ndim
 
 
+def layers_of(viewer: ViewerModel, section_id: str, *roles: str) -> list[Layer]:
+    """Our layers of a section, bottom first; those of all roles where none is named."""
+    of_section = (x for x in viewer.layers if our_meta(x).get("section_id") == section_id)
+    return [x for x in of_section if not roles or our_meta(x).get("role") in roles]
+
+
 def find_layer(
     viewer: ViewerModel, item_id: str, role: str, key: str | None = None
 ) -> Layer | None:
     """Our layer of that section, role and key, whatever its name; the newest where copied."""
-    for layer in reversed(viewer.layers):
-        meta = our_meta(layer)
-        if meta.get("section_id") != item_id or meta.get("role") != role:
-            continue
-        if key is None or meta.get("key") == key:
+    for layer in reversed(layers_of(viewer, item_id, role)):
+        if key is None or our_meta(layer).get("key") == key:
             return layer
     return None
 
@@ -111,10 +115,8 @@ def show_domains(
         layer.editable = False
     elif create:
         first = find_layer(viewer, item.id, "domains") is None
-        for other in viewer.layers:
-            meta = our_meta(other)
-            if meta.get("section_id") == item.id and meta.get("role") == "domains":
-                other.visible = False
+        for other in layers_of(viewer, item.id, "domains"):
+            other.visible = False
         layer = add_layer(viewer, item, domains_layer(item, domains))
         layer.editable = False
         spots = find_layer(viewer, item.id, "spots")
@@ -128,9 +130,8 @@ def show_domains(
 
 def drop_values(viewer: ViewerModel, item: Item, key: str) -> None:
     """Remove what analyses showed of a result that another run has replaced."""
-    for layer in list(viewer.layers):
-        meta = our_meta(layer)
-        if meta.get("section_id") == item.id and meta.get("of") == key:
+    for layer in layers_of(viewer, item.id):
+        if our_meta(layer).get("of") == key:
             viewer.layers.remove(layer)
 
 
@@ -139,10 +140,8 @@ def prefer(viewer: ViewerModel, item: Item, key: str) -> None:
     layer = find_layer(viewer, item.id, "domains", key)
     if layer is None:
         return
-    for other in viewer.layers:
-        meta = our_meta(other)
-        ours = meta.get("section_id") == item.id and meta.get("role") == "domains"
-        if ours and meta.get("key") != key and other.visible:
+    for other in layers_of(viewer, item.id, "domains"):
+        if our_meta(other).get("key") != key and other.visible:
             other.visible, layer.visible = False, True
 
 

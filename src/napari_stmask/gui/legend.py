@@ -23,7 +23,6 @@ from . import layers
 from .export_button import ExportButton
 from .fields import make_button
 from .guard import Failure, slot
-from .layer_tuples import our_meta
 from .legend_model import COLOR, COUNT, NAME, SHARE, SHOWN, LegendModel
 from .parts import MessageStrip, Page, SectionCombo, copy_text, narrow_combo, plain_label
 from .scores_table import ScoresTable
@@ -237,10 +236,8 @@ class DomainsDock(Page):
         key, style = str(self.results.currentData()), self.drawn.currentText()
         self.session.select(item.id, key)
         layer = layers.show_domains(viewer, item, item.domains[key])
-        for other in viewer.layers:
-            meta = our_meta(other)
-            if meta.get("section_id") == item.id and meta.get("role") == "domains":
-                other.visible = other is layer
+        for other in layers.layers_of(viewer, item.id, "domains"):
+            other.visible = other is layer
         self.drawn.setCurrentText(style or _STYLES[0])
         self._on_style()
 

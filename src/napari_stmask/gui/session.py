@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -173,14 +175,9 @@ class Session:
     def rebuild(self, item: Item) -> None:
         """Make all layers of a section anew, and tell every dock that it is another one."""
         if self.viewer is not None:
-            old = [x for x in self.viewer.layers if our_meta(x).get("section_id") == item.id]
-            # The section must not leave with its last layer.
-            self._kept = item.id
-            try:
-                for layer in old:
+            with self._keeping(item):
+                for layer in layers.layers_of(self.viewer, item.id):
                     self.viewer.layers.remove(layer)
-            finally:
-                self._kept = None
             self.show(item)
         self.section_changed.emit(item.id)
         self.section_selected.emit(self.selected_id or "")
@@ -222,7 +219,8 @@ class Session:
         item.domains[result.key] = domains
         item.key = result.key
         if self.viewer is not None:
-            self._drop_values(self.viewer, item, result.key)
+            with self._keeping(item):
+                layers.drop_values(self.viewer, item, result.key)
             layers.show_domains(self.viewer, item, domains)
             layers.prefer(self.viewer, item, result.key)
         self.domains_changed.emit(section_id, result.key)
@@ -310,7 +308,7 @@ class Session:
             return
         if self.is_running(section_id):
             return
-        if any(our_meta(x).get("section_id") == section_id for x in viewer.layers):
+        if layers.layers_of(viewer, section_id):
             return
         self._dropped[section_id] = self.items.pop(section_id)
         if section_id != self.selected_id:
@@ -359,16 +357,18 @@ class Session:
 
     def _show_reloaded(self, item: Item, key: str) -> None:
         if self.viewer is not None:
-            self._drop_values(self.viewer, item, key)
+            with self._keeping(item):
+                layers.drop_values(self.viewer, item, key)
             layers.show_domains(self.viewer, item, item.domains[key], create=False)
             layers.prefer(self.viewer, item, key)
         self.domains_changed.emit(item.id, key)
 
-    def _drop_values(self, viewer: ViewerModel, item: Item, key: str) -> None:
-        """Remove what was shown of a replaced result; the section stays without any layer."""
+    @contextmanager
+    def _keeping(self, item: Item) -> Iterator[None]:
+        """Layers may be removed, and the section does not leave with the last of them."""
         self._kept = item.id
         try:
-            layers.drop_values(viewer, item, key)
+            yield
         finally:
             self._kept = None
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
+from torch.utils.checkpoint import checkpoint
 
-__all__ = ["dropped", "linear"]
+__all__ = ["dropped", "linear", "recomputed"]
 
 
 def linear(
@@ -37,6 +39,18 @@ def linear(
 
 
 def dropped(x: Tensor, rate: float, generator: torch.Generator | None) -> Tensor:
-    """``x`` with a share ``rate`` of its numbers set to 0, the others divided by ``1 - rate``."""
-    keep = torch.rand(x.shape, generator=generator) >= rate
+    """``x`` with a share ``rate`` of its numbers set to 0, the others divided by ``1 - rate``.
+
+    Drawn on the device of the generator, or on the CPU, so that a seed means the same anywhere.
+    """
+    device = "cpu" if generator is None else generator.device
+    keep = torch.rand(x.shape, generator=generator, device=device) >= rate
     return x * keep.to(x.device) / (1 - rate)
+
+
+def recomputed(form: Callable[..., Tensor], *inputs: object) -> Tensor:
+    """``form(*inputs)``, computed again for the gradient instead of kept.
+
+    ``form`` draws no random numbers but from a generator of its own.
+    """
+    return cast("Tensor", checkpoint(form, *inputs, use_reentrant=False, preserve_rng_state=False))

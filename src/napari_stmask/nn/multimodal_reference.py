@@ -10,17 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from .attention import attend
-from .layers import dropped, linear
+from .layers import dropped, linear, recomputed
 from .multimodal import Encoded
-from .zinb import bounded_exp
+from .zinb import zinb_parameters
 
 __all__ = ["Draws", "ReferenceDecoder", "ReferenceNet", "attend_dropped"]
 
@@ -67,26 +65,16 @@ def attend_dropped(e: Tensor, scale: float, rate: float, seed: int) -> Tensor:
         Of the first block; the others count on from it.
     """
     parts = [
-        checkpoint(
-            _dropped_rows,
-            e[start : start + _BLOCK],
-            e,
-            scale,
-            rate,
-            seed + start,
-            use_reentrant=False,
-            preserve_rng_state=False,
-        )
+        recomputed(_dropped_rows, e[start : start + _BLOCK], e, scale, rate, seed + start)
         for start in range(0, len(e), _BLOCK)
     ]
-    return torch.cat(cast("list[Tensor]", parts))
+    return torch.cat(parts)
 
 
 def _dropped_rows(rows: Tensor, e: Tensor, scale: float, rate: float, seed: int) -> Tensor:
     weights = torch.softmax(scale * rows @ e.T, dim=1)
     generator = torch.Generator(weights.device).manual_seed(seed)
-    keep = torch.rand(weights.shape, generator=generator, device=weights.device) >= rate
-    return (weights * keep / (1 - rate)) @ e
+    return dropped(weights, rate, generator) @ e
 
 
 class _TwoLayers(nn.Module):
@@ -165,8 +153,7 @@ class ReferenceNet(nn.Module):
 class ReferenceDecoder(nn.Module):
     """From Z to a hidden layer R of the genes' width, and to the ZINB of log values.
 
-    ``R = ReLU(BatchNorm(Z P + p))``, ``pi = sigmoid``, ``theta = softplus`` and ``mu = exp`` of
-    linear maps of R, the latter two clipped to [1e-4, 1e4] and [1e-5, 1e6].
+    ``R = ReLU(BatchNorm(Z P + p))``, and linear maps of R give the ZINB (`zinb_parameters`).
     """
 
     def __init__(self, width: int, *, generator: torch.Generator) -> None:
@@ -178,10 +165,4 @@ class ReferenceDecoder(nn.Module):
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """(n, width) each: R, mu, theta, pi."""
         hidden = F.relu(self.norm(self.lift(z)))
-        mean, dispersion, dropout = self.heads(hidden).chunk(3, dim=1)
-        return (
-            hidden,
-            bounded_exp(mean, 1e-5, 1e6),
-            F.softplus(dispersion).clamp(1e-4, 1e4),
-            torch.sigmoid(dropout),
-        )
+        return hidden, *zinb_parameters(self.heads(hidden), least=1e-5)

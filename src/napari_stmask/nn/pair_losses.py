@@ -6,13 +6,11 @@ products; what is no polynomial is summed in blocks of rows that are recomputed 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+
+from .layers import recomputed
 
 __all__ = ["adjacency_loss", "consistency_loss", "prototype_loss", "unit_rows"]
 
@@ -78,7 +76,7 @@ def adjacency_loss(
         for i, start in enumerate(range(0, n, _BLOCK)):
             own = order[ends[i] : ends[i + 1]]
             links = row[own] - start, column[own], weight[own]
-            total = total + _again(_block_sum, u[start : start + _BLOCK], u, start, *links)
+            total = total + recomputed(_block_sum, u[start : start + _BLOCK], u, start, *links)
         # The diagonal was summed as sigmoid(|u_i|^2)^2 and is sigmoid(0)^2.
         total = total - torch.sigmoid(u.square().sum(dim=1)).square().sum()
     else:
@@ -88,13 +86,8 @@ def adjacency_loss(
         total = total + _FIT[0] * n * (n - 1) + _FIT[1] * first + _FIT[2] * second
         for start in range(0, len(row), _LINKS):
             part = slice(start, start + _LINKS)
-            total = total - 2 * _again(_link_sum, u, row[part], column[part], weight[part])
+            total = total - 2 * recomputed(_link_sum, u, row[part], column[part], weight[part])
     return total / n**2
-
-
-def _again(form: Callable[..., Tensor], *inputs: object) -> Tensor:
-    """``form(*inputs)``, computed again for the gradient instead of kept."""
-    return cast("Tensor", checkpoint(form, *inputs, use_reentrant=False, preserve_rng_state=False))
 
 
 def _block_sum(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .layers import linear
 
-__all__ = ["ZINBDecoder", "bounded_exp", "zinb_loss"]
+__all__ = ["ZINBDecoder", "bounded_exp", "zinb_loss", "zinb_parameters"]
 
 _EPS = 1e-10
 
@@ -59,6 +59,29 @@ def bounded_exp(x: Tensor, low: float, high: float) -> Tensor:
     return torch.exp(x.clamp(math.log(low), math.log(high)))
 
 
+def zinb_parameters(raw: Tensor, *, least: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The ZINB of each gene from the three outputs of a linear layer.
+
+    Parameters
+    ----------
+    raw
+        (n, 3 n_genes).
+    least
+        Smallest mean.
+
+    Returns
+    -------
+    mean, dispersion, dropout
+        (n, n_genes) each: ``exp`` within [least, 1e6], softplus within [1e-4, 1e4], sigmoid.
+    """
+    mean, dispersion, dropout = raw.chunk(3, dim=1)
+    return (
+        bounded_exp(mean, least, 1e6),
+        F.softplus(dispersion).clamp(1e-4, 1e4),
+        torch.sigmoid(dropout),
+    )
+
+
 class ZINBDecoder(nn.Module):
     """From an embedding to the ZINB of each gene.
 
@@ -92,9 +115,4 @@ class ZINBDecoder(nn.Module):
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(n, n_genes) each: rate, inverse dispersion, dropout probability."""
         hidden = F.relu(self.norm(self.lift(z)))
-        rate, dispersion, dropout = self.heads(hidden).chunk(3, dim=1)
-        return (
-            bounded_exp(rate, 1e-8, 1e6),
-            F.softplus(dispersion).clamp(1e-4, 1e4),
-            torch.sigmoid(dropout),
-        )
+        return zinb_parameters(self.heads(hidden), least=1e-8)

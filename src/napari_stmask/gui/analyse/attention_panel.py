@@ -18,15 +18,15 @@ from ...analysis.attention import (
     spread,
     why_no_attention,
 )
-from ..canvas import Mark
 from ..fields import make_button
 from ..guard import slot
 from ..layer_tuples import our_meta
+from ..layers import layers_of
 from ..model import DomainSet, Item
 from ..parts import narrow_combo, plain_label
 from .charts import BarChart, titled
 from .panel import Panel
-from .picking import PickButton
+from .picking import PickButton, SpotMark
 from .spot_values import ROLE
 from .subject import Answer, labels_of
 from .table import Column, FrameTable
@@ -39,9 +39,6 @@ __all__ = ["AttentionPanel"]
 
 _NAME = "attention"
 """Of the layer."""
-_COLOR = "#FF2BD6"
-_SIDE = 2.4
-"""Width of the mark around the spot, in distances between spots."""
 _ROWS = ("weight", "spots")
 _LEAST = 1.0
 """Lowest upper end of the colours: twice the weight of looking everywhere alike. Without it a
@@ -76,7 +73,7 @@ class AttentionPanel(Panel):
         self._of: weakref.ref[DomainSet] | None = None
         self._hidden: list[weakref.ref[Layer]] = []
         self._away = False
-        self._mark = Mark(self.desk.session, "looks from here", shape="ellipse", color=_COLOR)
+        self._mark = SpotMark(self.desk.session, "looks from here")
         self.part = narrow_combo(QComboBox())
         self.part.setAccessibleName("Attention of")
         self.part.setToolTip("Whether the spots attend to one another by expression or by image.")
@@ -209,7 +206,7 @@ class AttentionPanel(Panel):
         item, answer = self.desk.session.selected, self.known(self.desk.session.selected_domains)
         if item is not None and answer is not None and self.desk.present(self):
             main: Attention = answer.found["main"]
-            self._mark.draw(item, main.spot, _SIDE * item.section.lattice.pitch)
+            self._mark.ring(item, main.spot)
         else:
             self._mark.remove()
 
@@ -218,10 +215,8 @@ class AttentionPanel(Panel):
         viewer = self.desk.session.viewer
         if viewer is None or item.section.image is None:
             return
-        for layer in viewer.layers:
-            meta = our_meta(layer)
-            mine = meta.get("section_id") == item.id and meta.get("role") == "domains"
-            if mine and layer.visible:
+        for layer in layers_of(viewer, item.id, "domains"):
+            if layer.visible:
                 layer.visible = False
                 self._hidden.append(weakref.ref(layer))
 

@@ -133,9 +133,7 @@ class EnhancedPanel(Panel):
 
     def make(self, subject: Subject) -> Callable[[], Steps[Any]]:
         """Contrast of every gene and domain."""
-        return partial(
-            contrast_steps, subject.section, subject.labels, key=subject.domains.key
-        )  # fmt: skip
+        return partial(contrast_steps, subject.section, subject.labels, key=subject.domains.key)
 
     def show_answer(self, found: dict[str, Any], answer: Answer) -> None:
         """Fill the table."""

@@ -8,13 +8,17 @@ from typing import Any
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
 from qtpy.QtWidgets import QApplication, QPushButton
 
-from ..canvas import nearest_spot, on_click
+from ..canvas import Mark, nearest_spot, on_click
 from ..guard import slot
 from ..model import Item
 from ..parts import plain_label
 from ..session import Session
 
-__all__ = ["PickButton", "SpotPicker"]
+__all__ = ["PickButton", "SpotMark", "SpotPicker"]
+
+_COLOR = "#FF2BD6"
+_SIDE = 2.4
+"""Width of the mark around a spot, in distances between spots."""
 
 
 class SpotPicker(QObject):
@@ -81,6 +85,17 @@ class SpotPicker(QObject):
         if not self._stays:
             self.stop()
         self.picked.emit(spot)
+
+
+class SpotMark(Mark):
+    """A ring around the spot that an analysis is about."""
+
+    def __init__(self, session: Session, role: str) -> None:
+        super().__init__(session, role, shape="ellipse", color=_COLOR)
+
+    def ring(self, item: Item, spot: int) -> None:
+        """Draw it around a spot of ``item``."""
+        self.draw(item, spot, _SIDE * item.section.lattice.pitch)
 
 
 class PickButton(QPushButton):

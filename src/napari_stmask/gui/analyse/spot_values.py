@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import layers
-from ..layer_tuples import META, gene_layer, our_meta
+from ..layer_tuples import META, gene_layer
 from ..model import Item
 
 if TYPE_CHECKING:
@@ -103,7 +103,5 @@ def _diverging() -> Any:
 
 def _alone(viewer: ViewerModel, item: Item, layer: Layer) -> None:
     """Show ``layer``, and no other values of the section."""
-    for other in viewer.layers:
-        meta = our_meta(other)
-        if meta.get("section_id") == item.id and meta.get("role") in ("gene", ROLE):
-            other.visible = other is layer
+    for other in layers.layers_of(viewer, item.id, "gene", ROLE):
+        other.visible = other is layer

@@ -16,7 +16,6 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QSpinBox
 from ...analysis.trajectory import Trajectory, trajectory_steps
 from ...core.progress import Steps
 from ...core.section import Section
-from ..canvas import Mark
 from ..fields import make_button
 from ..guard import slot
 from ..model import DomainSet, Item
@@ -24,7 +23,7 @@ from ..parts import narrow_combo, plain_label
 from .charts import GraphChart, titled
 from .gene_field import GeneField
 from .panel import Panel
-from .picking import PickButton
+from .picking import PickButton, SpotMark
 from .subject import Answer, Subject, labels_of
 from .table import Column, FrameTable
 
@@ -35,9 +34,6 @@ __all__ = ["TrajectoryPanel"]
 
 _GENE = -1
 """What stands for a gene among the roots; spots count from 0."""
-_COLOR = "#FF2BD6"
-_SIDE = 2.4
-"""Width of the mark around the root, in distances between spots."""
 
 _COLUMNS = (
     Column("domain", "Domain", width=0),
@@ -62,7 +58,7 @@ class TrajectoryPanel(Panel):
         # A closed section must not stay in memory for its root.
         self._section: weakref.ref[Section] | None = None
         self._spot: int | None = None
-        self._mark = Mark(self.desk.session, "root", shape="ellipse", color=_COLOR)
+        self._mark = SpotMark(self.desk.session, "root")
         self.root = narrow_combo(QComboBox())
         self.root.setAccessibleName("Root")
         self.root.setToolTip(
@@ -155,7 +151,7 @@ class TrajectoryPanel(Panel):
         if spot is None and answer is not None:
             spot = answer.found["main"].root
         if item is not None and spot is not None and self.desk.present(self):
-            self._mark.draw(item, spot, _SIDE * item.section.lattice.pitch)
+            self._mark.ring(item, spot)
         else:
             self._mark.remove()
 

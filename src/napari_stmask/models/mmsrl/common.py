@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -85,6 +86,12 @@ class Training(ABC):
         self.operator = Operator.of(self.walk, self.device)
         self.tensors = [torch.from_numpy(x).to(self.device) for x in self.inputs]
 
+    @functools.cached_property
+    def smooth(self) -> list[Tensor]:
+        """Each modality after two steps of the walk, (n_spots, d) float32."""
+        smooth = (self.walk @ (self.walk @ x) for x in self.inputs)
+        return [torch.from_numpy(np.float32(x)).to(self.device) for x in smooth]
+
     @property
     @abstractmethod
     def form(self) -> str:
@@ -112,8 +119,7 @@ class Training(ABC):
 
     def smoothed(self) -> Float:
         """(n_spots, d) inputs of all modalities after two steps of the walk."""
-        parts = [self.walk @ (self.walk @ x) for x in self.inputs]
-        return np.concatenate(parts, axis=1).astype(np.float32)
+        return torch.cat(self.smooth, dim=1).cpu().numpy()
 
     def choose_number(self) -> Steps[None]:
         """Number of domains by the tempered BIC of the smoothed inputs.

@@ -10,6 +10,7 @@ from ...core.section import Section
 from ..base import Estimate
 from ..image_input import encoding_cost
 from .params import MMSRLParams
+from .training import DECODER_WIDTH
 
 __all__ = ["estimate"]
 
@@ -47,12 +48,11 @@ def _corrected(
 ) -> tuple[float, float, float]:
     """Seconds an epoch, bytes, and seconds of the decoder's own training."""
     around, width = _around(params), params.latent
-    exact = params.attention == "exact" or (params.attention == "auto" and n <= params.exact_up_to)
-    keys = 0 if params.attention == "none" else n if exact else params.landmarks
+    keys = params.keys(n)
     attention = 14.0 * n * keys * width / _PRODUCTS + n * keys / (2 * _EXPONENTIALS)
     encoder = 12.0 * n * (params.n_pcs_in * params.hidden + params.hidden * width) / _PRODUCTS
     sparse = 2 * n * around * params.n_pcs_in / _NUMBERS
-    decoder = min(n, params.decoded_spots) * genes * (18 * 128 / _PRODUCTS + 6e-8)
+    decoder = min(n, params.decoded_spots) * genes * (18 * DECODER_WIDTH / _PRODUCTS + 6e-8)
     epoch = branches * (attention + encoder + sparse) + decoder + 3e-3
     peak = 4.0 * n * branches * (10 * params.hidden + 20 * width + 3 * params.n_pcs_in)
     peak += 16.0 * n * around + 60.0 * min(n, params.decoded_spots) * genes

@@ -12,6 +12,21 @@ from ..image_params import ImageParams
 __all__ = ["MMSRLParams"]
 
 _ADVANCED: dict[str, Any] = {"advanced": True}
+RELEASED_IGNORES = (
+    "activation",
+    "contrast_every",
+    "contrast_from",
+    "contrast_temperature",
+    "decoded_spots",
+    "decoder_epochs",
+    "exact_up_to",
+    "landmarks",
+    "latent",
+    "loss_contrast",
+    "n_pcs_in",
+    "scale_genes",
+)
+"""Settings of the corrected form that the released one has nothing to do with."""
 
 
 class MMSRLParams(ImageParams):
@@ -252,6 +267,14 @@ class MMSRLParams(ImageParams):
             "enhanced_as": "row_max",
         },
     }
+
+    def keys(self, n_spots: int) -> int:
+        """Rows that a spot attends to in the corrected form: all spots, landmarks, or 0."""
+        if self.attention == "none":
+            return 0
+        exact = self.attention == "exact"
+        exact |= self.attention == "auto" and n_spots <= self.exact_up_to
+        return n_spots if exact else min(self.landmarks, n_spots)
 
     @property
     def projects(self) -> bool:

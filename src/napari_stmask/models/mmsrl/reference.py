@@ -30,7 +30,7 @@ from ...nn.train import Optimisation, train
 from ...nn.zinb import zinb_loss
 from .common import Training
 from .objective import Shares
-from .params import MMSRLParams
+from .params import RELEASED_IGNORES, MMSRLParams
 
 __all__ = [
     "ReferenceModel",
@@ -44,21 +44,6 @@ __all__ = [
 _RIDGE = 1.0
 _MASK_POWER = 3.0
 _MOST_COUNTS = 1e6
-_UNUSED = (
-    "activation",
-    "contrast_every",
-    "contrast_from",
-    "contrast_temperature",
-    "decoded_spots",
-    "decoder_epochs",
-    "exact_up_to",
-    "landmarks",
-    "latent",
-    "loss_contrast",
-    "n_pcs_in",
-    "scale_genes",
-)
-"""Settings of the corrected form that the released one has nothing to do with."""
 Float = NDArray[np.float32]
 
 
@@ -129,11 +114,6 @@ class ReferenceObjective:
 @dataclass
 class ReferenceTraining(Training):
     """Training of the released form."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        smooth = (self.walk @ (self.walk @ x) for x in self.inputs)
-        self.smooth = [torch.from_numpy(np.float32(x)).to(self.device) for x in smooth]
 
     @property
     def form(self) -> str:
@@ -231,7 +211,7 @@ def log_values(section: Section, genes: NDArray[np.intp], median: float) -> Floa
 def notes_of(params: MMSRLParams, n_genes: int) -> list[str]:
     """What was asked for and does not count in this form, one sentence each."""
     base = MMSRLParams()
-    unused = [name for name in _UNUSED if getattr(params, name) != getattr(base, name)]
+    unused = [name for name in RELEASED_IGNORES if getattr(params, name) != getattr(base, name)]
     # The preset switches the contrast off, which is what this form does anyway.
     if not params.loss_contrast and "loss_contrast" in unused:
         unused.remove("loss_contrast")

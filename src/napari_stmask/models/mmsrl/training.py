@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +27,9 @@ from .common import Training
 from .objective import MMSRLModel, Objective, PseudoLabels, Shares
 from .params import MMSRLParams
 
-__all__ = ["MMSRLTraining", "model_from"]
+__all__ = ["DECODER_WIDTH", "MMSRLTraining", "model_from"]
 
-_DECODER_WIDTH = 128
+DECODER_WIDTH = 128
 _DECODER_RATE = 2e-3
 _SURE = 0.7
 """Posterior below which a spot takes no part in the contrast: wrong pseudo-labels lock in."""
@@ -45,16 +46,25 @@ class MMSRLTraining(Training):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.landmarks = self._landmarks()
-        self.links = EdgeMasker(self.graph)
+
+    @functools.cached_property
+    def links(self) -> EdgeMasker:
+        """Links for the edge task; a network that is only applied needs none."""
+        return EdgeMasker(self.graph)
+
+    @functools.cached_property
+    def handicap(self) -> float:
+        """What the gate of image and interaction starts with on top, 0 at most.
+
+        How far to trust what takes the image: noise in its place is as rough as noise is.
+        """
         own, *image = (coherence(self.graph, x) for x in self.inputs)
-        # How far to trust what takes the image: noise in its place is as rough as noise is.
-        trust = min(1.0, max(image[0], _LEAST) / max(own, _LEAST)) if image else 1.0
-        self.handicap = math.log(trust)
+        trust = max(image[0], _LEAST) / max(own, _LEAST) if image else 1.0
+        return math.log(min(1.0, trust))
 
     def _landmarks(self) -> Landmarks | None:
         p, n = self.params, len(self.inputs[0])
-        exact = p.attention == "exact" or (p.attention == "auto" and n <= p.exact_up_to)
-        if exact or p.attention == "none" or p.landmarks >= n:
+        if p.keys(n) in (0, n):
             return None
         return landmarks_of(self.smoothed(), p.landmarks, seed=p.seed, device=self.device)
 
@@ -241,7 +251,7 @@ def _new_model(
     )
     width = params.latent + (n_batches if n_batches > 1 else 0)
     return MMSRLModel(
-        net, ZINBDecoder(width, _DECODER_WIDTH, len(rates), rates, generator=generator)
+        net, ZINBDecoder(width, DECODER_WIDTH, len(rates), rates, generator=generator)
     )
 
 
