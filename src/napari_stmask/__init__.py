@@ -10,7 +10,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api import apply_model, iter_run, methods, params, run, save_model
+    from .api import (
+        apply_model,
+        evaluate,
+        iter_predict,
+        iter_run,
+        methods,
+        params,
+        predict,
+        run,
+        save_model,
+    )
     from .core.joining import join_sections, split_joined
     from .core.section import Section
     from .gui.view import view
@@ -21,10 +31,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Section",
     "apply_model",
+    "evaluate",
+    "iter_predict",
     "iter_run",
     "join_sections",
     "methods",
     "params",
+    "predict",
     "read",
     "run",
     "sample_section",
@@ -37,10 +50,13 @@ __all__ = [
 _HOME = {
     "Section": "core.section",
     "apply_model": "api",
+    "evaluate": "api",
+    "iter_predict": "api",
     "iter_run": "api",
     "join_sections": "core.joining",
     "methods": "api",
     "params": "api",
+    "predict": "api",
     "read": "io.read",
     "run": "api",
     "sample_section": "io.sample",

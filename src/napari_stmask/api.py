@@ -7,14 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from .compute import submit
-from .core.params import DomainParams
+from .core.params import Params
+from .core.prediction import Prediction
 from .core.progress import Steps, drain
 from .core.result import Result
+from .evaluation import evaluate
 from .io.atomic import atomic_path
-from .models import available, get, params_of
+from .models import available, get, params_of, predictor, predictors
 from .pipeline import Data
+from .prediction import iter_predict, predict
 
-__all__ = ["apply_model", "iter_run", "methods", "params", "run", "save_model"]
+__all__ = [
+    "apply_model",
+    "evaluate",
+    "iter_predict",
+    "iter_run",
+    "methods",
+    "params",
+    "predict",
+    "run",
+    "save_model",
+]
 
 
 def iter_run(
@@ -53,12 +66,13 @@ def run(method: str, data: Data | Sequence[Data], **options: Any) -> Result:
 
 def methods() -> dict[str, str]:
     """Name and one-sentence purpose of every method."""
-    return {name: get(name).summary for name in available()}
+    found = {name: get(name).summary for name in available()}
+    return found | {name: predictor(name).summary for name in predictors()}
 
 
 def params(
     method: str, *, platform: str = "unknown", preset: str = "recommended", **values: Any
-) -> DomainParams:
+) -> Params:
     """Parameters of ``method`` that `run` would use on a section of ``platform``.
 
     Raises
@@ -69,8 +83,8 @@ def params(
     return params_of(method).preset(preset, platform, **values)
 
 
-def save_model(result: Result, path: str | Path) -> Path:
-    """Write the trained model of a result to ``path`` (``.safetensors``), atomically.
+def save_model(result: Result | Prediction, path: str | Path) -> Path:
+    """Write the trained model of a result or a prediction to ``path`` (``.safetensors``), atomically.
 
     Raises
     ------
@@ -79,7 +93,10 @@ def save_model(result: Result, path: str | Path) -> Path:
     """
     path = Path(path)
     with atomic_path(path) as temporary:
-        get(result.record["method"]).save_model(result.fit, temporary)
+        if isinstance(result, Prediction):
+            result.state.save(temporary)
+        else:
+            get(result.record["method"]).save_model(result.fit, temporary)
     return path
 
 

@@ -46,10 +46,10 @@ def methods(json_out: Json = False) -> None:
     """List the methods and what they answer."""
     from . import models
 
-    rows: dict[str, dict[str, Any]] = {}
-    for name in models.available():
-        m = models.get(name)
-        rows[name] = {
+    found: list[Any] = [models.get(name) for name in models.available()]
+    found += [models.predictor(name) for name in models.predictors()]
+    rows: dict[str, dict[str, Any]] = {
+        m.name: {
             "title": m.title,
             "summary": m.summary,
             "tasks": list(m.tasks),
@@ -58,6 +58,8 @@ def methods(json_out: Json = False) -> None:
             "reference": m.reference,
             "doi": m.doi,
         }
+        for m in found
+    }
     emit(
         rows,
         json_out,

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 from tqdm import tqdm
@@ -27,19 +27,24 @@ from .core.progress import Steps
 from .core.result import Result
 from .core.section import Section
 
-__all__ = ["register"]
+T = TypeVar("T")
+
+__all__ = ["read_params", "register", "watch", "with_parameters"]
 
 
 def register(app: typer.Typer) -> None:
     """Add ``run`` and ``demo`` to the command line."""
-    from . import models
+    from . import cli_predict, models
 
     group = typer.Typer(
         no_args_is_help=True, help="Run a method on a section and write the result."
     )
     for name in models.available():
-        group.command(name, help=f"Run {name} on a section and write the result.")(_command(name))
+        group.command(name, help=f"Run {name} on a section and write the result.")(
+            with_parameters(name, _fixed, _run)
+        )
     app.add_typer(group, name="run")
+    cli_predict.register(app)
     app.command()(demo)
 
 
@@ -63,21 +68,26 @@ def _option(field: FieldInfo) -> inspect.Parameter:
     )
 
 
-def _command(method: str) -> Callable[..., None]:
-    """The function behind ``run METHOD``: fixed options plus one per parameter."""
+def with_parameters(
+    method: str, fixed: Callable[..., None], action: Callable[..., None]
+) -> Callable[..., None]:
+    """A command: the options of ``fixed``, one per parameter of ``method``, and of reading.
+
+    ``action`` gets the method, what was given of the parameters as ``values``, and the rest.
+    """
     from .models import params_of
 
     fields = describe(params_of(method))
 
     def command(**options: Any) -> None:
         values = {f.name: options.pop(f.name) for f in fields}
-        _run(method, values={k: v for k, v in values.items() if v is not None}, **options)
+        action(method, values={k: v for k, v in values.items() if v is not None}, **options)
 
-    fixed = [
+    shared = [
         p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
-        for p in inspect.signature(_fixed, eval_str=True).parameters.values()
+        for p in inspect.signature(fixed, eval_str=True).parameters.values()
     ]
-    every = [*fixed, *map(_option, fields)]
+    every = [*shared, *map(_option, fields)]
     command.__signature__ = inspect.Signature(every)  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in every}
     command.__name__ = method
@@ -145,7 +155,7 @@ def _run(
         sections += read_sections(one, **reading)
     if out is not None:
         check_writable(out, sections[0])
-    given = (_read_params(params, method) if params else {}) | values
+    given = (read_params(params, method) if params else {}) | values
     result = watch(
         submit(
             method,
@@ -166,7 +176,7 @@ def _run(
     emit(facts, json_out, report_lines(facts))
 
 
-def _read_params(path: Path, method: str) -> dict[str, Any]:
+def read_params(path: Path, method: str) -> dict[str, Any]:
     """Parameters from a JSON file: the bare values, or the record of a run."""
     from .models import params_of
 
@@ -190,7 +200,7 @@ def _read_params(path: Path, method: str) -> dict[str, Any]:
     return dict(data)
 
 
-def watch(steps: Steps[Result]) -> Result:
+def watch(steps: Steps[T]) -> T:
     """Drain a run, one progress bar per phase on stderr."""
     bar: tqdm[Any] | None = None
     phase = ""

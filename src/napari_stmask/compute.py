@@ -12,9 +12,9 @@ import contextlib
 import queue
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from . import models
@@ -24,7 +24,9 @@ from .core.result import Result
 from .pipeline import Data, as_section, iter_run
 from .settings import check_number, settings
 
-__all__ = ["submit"]
+__all__ = ["fan_out", "submit"]
+
+T = TypeVar("T")
 
 _CONNECT_SECONDS = 10
 _LOOK_SECONDS = 0.3
@@ -65,13 +67,48 @@ def _scheduler_address(on: str) -> str:
     return f"tcp://{host}:{port}"
 
 
+def fan_out(
+    function: Callable[..., Steps[T]],
+    jobs: Sequence[tuple[Any, ...]],
+    *,
+    labels: Sequence[str],
+    on: str | None = None,
+) -> Steps[list[T]]:
+    """Independent computations, one by one here or side by side on a scheduler.
+
+    Parameters
+    ----------
+    function
+        Makes a stream from the arguments of one job; defined at the top of a module.
+    jobs
+        Arguments of each.
+    labels
+        What messages call each.
+    on
+        None for this process, or ``"dask://HOST:PORT"``.
+
+    Returns
+    -------
+    list
+        What the streams return, in the order of the jobs.
+
+    Raises
+    ------
+    StmaskError
+        What a job raises; the others are cancelled.
+    """
+    if on is not None:
+        return (yield from _fan_out_on_dask(_scheduler_address(on), function, jobs, labels))
+    out = []
+    for i, (job, label) in enumerate(zip(jobs, labels, strict=True)):
+        if len(jobs) > 1:
+            yield Progress(0, 0, "starting", message=f"{label} ({i + 1} of {len(jobs)})")
+        found = yield from function(*job)
+        out.append(found)
+    return out
+
+
 def _on_dask(address: str, method: str, data: Any, options: dict[str, Any]) -> Steps[Result]:
-    try:
-        from distributed import Client, Event
-    except ImportError:
-        raise ResourceError(
-            "The package 'distributed' is not installed", "pip install 'napari-stmask[distributed]'"
-        ) from None
     given = list(data) if isinstance(data, Sequence) and not isinstance(data, str) else [data]
     sections = [as_section(one) for one in given]
     chosen = models.get(method)
@@ -88,6 +125,28 @@ def _on_dask(address: str, method: str, data: Any, options: dict[str, Any]) -> S
     )
     # What the run reads besides counts and positions is here, not where it computes.
     bare = [s.bare(obsm=chosen.extras(s, params, options.get("model"))) for s in sections]
+    found = yield from _fan_out_on_dask(address, _run_steps, [(method, bare, options)], [method])
+    yield Progress(1, 1, "writing")
+    found[0].apply(sections[0].adata)
+    return found[0]
+
+
+def _run_steps(method: str, sections: list[Any], options: dict[str, Any]) -> Steps[Result]:
+    return iter_run(method, sections, **options)
+
+
+def _fan_out_on_dask(
+    address: str,
+    function: Callable[..., Steps[T]],
+    jobs: Sequence[tuple[Any, ...]],
+    labels: Sequence[str],
+) -> Steps[list[T]]:
+    try:
+        from distributed import Client, Event
+    except ImportError:
+        raise ResourceError(
+            "The package 'distributed' is not installed", "pip install 'napari-stmask[distributed]'"
+        ) from None
     try:
         client = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
     except OSError:
@@ -103,31 +162,38 @@ def _on_dask(address: str, method: str, data: Any, options: dict[str, Any]) -> S
     try:
         client.subscribe_topic(topic, received)
         stop = Event(topic, client=client)
-        future = client.submit(_remote, topic, method, bare, options, pure=False)
+        futures = [client.submit(_remote, topic, function, job, pure=False) for job in jobs]
+        said: set[int] = set()
         try:
-            while not future.done():
+            while not all(future.done() for future in futures):
                 with contextlib.suppress(queue.Empty):
                     yield events.get(timeout=_LOOK_SECONDS)
-            result: Result = future.result()
+                for i, future in enumerate(futures):
+                    if future.done() and i not in said:
+                        said.add(i)
+                        future.result()  # What one raises ends all.
+                        if len(futures) > 1:
+                            message = f"{labels[i]}: done ({len(said)} of {len(futures)})"
+                            yield Progress(len(said), len(futures), "folds", message=message)
+            found: list[T] = [future.result() for future in futures]
         finally:
-            # Reached on cancel too: the worker sees the flag at its next event.
+            # Reached on cancel too: the workers see the flag at their next event.
             stop.set()
-            if not future.done():
-                future.cancel()
+            for future in futures:
+                if not future.done():
+                    future.cancel()
         client.unsubscribe_topic(topic)
     finally:
         client.close()
-    yield Progress(1, 1, "writing")
-    result.apply(sections[0].adata)
-    return result
+    return found
 
 
-def _remote(topic: str, method: str, sections: list[Any], options: dict[str, Any]) -> Result:
-    """The run on a worker: reports through the scheduler's events, stops when the flag is set."""
+def _remote(topic: str, function: Callable[..., Steps[T]], job: tuple[Any, ...]) -> T:
+    """A job on a worker: reports through the scheduler's events, stops when the flag is set."""
     from distributed import Event, get_worker
 
     worker, stop = get_worker(), Event(topic)
-    steps = iter_run(method, sections, **options)
+    steps = function(*job)
     said = 0.0
     try:
         while True:

@@ -9,6 +9,7 @@ from napari_stmask.features.graph import (
     coherence,
     gaussian_graph,
     knn_graph,
+    morans_i,
     normalised_adjacency,
     random_walk,
     shared_weight,
@@ -190,3 +191,53 @@ def test_noise_has_no_coherence_and_a_trend_much() -> None:
     assert coherence(graph, rng.normal(size=(len(coords), 30))) < 0.02
     assert coherence(graph, coords) > 0.9
     assert coherence(graph, 5 + 3 * coords) == pytest.approx(coherence(graph, coords))
+
+
+def test_morans_i_is_its_formula() -> None:
+    rng = np.random.default_rng(0)
+    dense = rng.poisson(0.7, (90, 7)) * rng.gamma(1, 1, (90, 1))
+    dense[:, 3] += np.arange(90)
+    graph = sp.random(90, 90, 0.1, format="csr", random_state=1)  # weighted, one-way
+    z = dense - dense.mean(axis=0)
+    w = graph.toarray()
+    expected = [90 / w.sum() * (z[:, g] @ w @ z[:, g]) / (z[:, g] @ z[:, g]) for g in range(7)]
+    np.testing.assert_allclose(morans_i(graph, dense), expected, rtol=1e-10)
+    np.testing.assert_allclose(morans_i(graph, sp.csr_matrix(dense)), expected, rtol=1e-10)
+    path = knn_graph(np.array([[0.0, 0], [1, 0], [2.1, 0], [3, 0]]), 1)
+    two = np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])
+    np.testing.assert_allclose(morans_i(path, two), [1, -1], atol=1e-12)
+
+
+@pytest.mark.parametrize("entries", [1, 300, 4_000_000])
+def test_morans_i_equals_scanpy(entries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    import scanpy as sc
+
+    from napari_stmask.features import graph as module
+
+    monkeypatch.setattr(module, "_ENTRIES", entries)
+    rng = np.random.default_rng(0)
+    x = rng.poisson(0.5, (100, 20)).astype(np.float32)
+    x[:, 0] += np.arange(100, dtype=np.float32)
+    graph = knn_graph(hexagons(10, 10), 6)
+    expected = sc.metrics.morans_i(graph, x.T)
+    np.testing.assert_allclose(morans_i(graph, x), expected, atol=1e-5)
+    np.testing.assert_allclose(morans_i(graph, sp.csr_matrix(x)), expected, atol=1e-5)
+
+
+def test_morans_i_of_what_does_not_vary_is_zero() -> None:
+    graph = knn_graph(hexagons(10, 10), 6)
+    x = np.zeros((100, 40))
+    x[:, 1:-1] = np.random.default_rng(0).random(38)
+    x[:, -1] = np.arange(100)
+    for form in (x, sp.csr_matrix(x)):
+        assert not morans_i(graph, form)[:-1].any()
+        assert morans_i(graph, form)[-1] > 0.5
+        assert not morans_i(sp.csr_matrix((100, 100)), form).any()
+
+
+def test_coherence_is_morans_i_weighted_by_variance() -> None:
+    x = np.random.default_rng(0).normal(size=(100, 6)) * np.arange(1, 7)
+    x[:, 0] += np.arange(100)
+    graph = knn_graph(hexagons(10, 10), 6)
+    own = np.maximum(morans_i(graph, x), 0)
+    assert coherence(graph, x) == pytest.approx((own * x.var(axis=0)).sum() / x.var(axis=0).sum())

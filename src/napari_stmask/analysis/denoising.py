@@ -22,6 +22,7 @@ from ..core.section import Section
 from ..features.expression import log_normalise, pca_scores, select_genes
 from ..features.graph import knn_graph
 from .baselines import N_GENES, N_PCS
+from .correlation import pearson_columns
 
 __all__ = [
     "HeldOutScore",
@@ -181,22 +182,11 @@ def held_out_score(
         b = densify(target[:, block], what="held-out genes").astype(np.float64)
         b -= depth * (b.sum(axis=0) / molecules)
         b /= noise
-        correlation[block] = _pearson(a, b)
+        correlation[block] = pearson_columns(a, b)
     found = correlation[np.isfinite(correlation)]
     if not found.size:
         raise DataError("no gene varies in the held-out molecules", "hold out a larger share")
     return HeldOutScore(correlation, float(np.median(found)), float(found.mean()), found.size)
-
-
-def _pearson(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Correlation of columns; NaN where ``b`` is constant, 0 where only ``a`` is."""
-    a, b = a - a.mean(axis=0), b - b.mean(axis=0)
-    spread_a, spread_b = np.linalg.norm(a, axis=0), np.linalg.norm(b, axis=0)
-    product = spread_a * spread_b
-    # Of a constant column the mean leaves rounding errors, which correlate with something.
-    usable = (spread_a > 1e-6) & (spread_b > 1e-6)
-    out = np.where(spread_b > 1e-6, 0.0, np.nan)
-    return np.asarray(np.divide((a * b).sum(axis=0), product, out=out, where=usable))
 
 
 def neighbour_mean_prediction(

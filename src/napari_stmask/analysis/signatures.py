@@ -30,6 +30,7 @@ __all__ = [
     "Signature",
     "by_domain",
     "emt_score",
+    "gene_places",
     "read_gene_sets",
     "signature_score",
 ]
@@ -174,7 +175,7 @@ def signature_score(
         If fewer than three of the genes can be used.
     """
     values = expression_of(section, layer)
-    place = _places(section.adata.var_names, genes)
+    place = gene_places(section.adata.var_names, genes)
     columns = np.array(list(dict.fromkeys(place.values())), dtype=np.intp)
     chosen = values[:, columns].tocsr()
     mean, variance = mean_variance_axis(chosen.astype(np.float64), axis=0)
@@ -193,8 +194,21 @@ def signature_score(
     return Signature(np.asarray(score, dtype=np.float64), tuple(used), missing)
 
 
-def _places(names: pd.Index, genes: Sequence[str]) -> dict[str, int]:
-    """Gene asked for -> its position; as written first, then without regard to case."""
+def gene_places(names: pd.Index, genes: Sequence[str]) -> dict[str, int]:
+    """Position of each gene that is there; as written first, then without regard to case.
+
+    Parameters
+    ----------
+    names
+        Genes of the section or the panel.
+    genes
+        Symbols that are looked up.
+
+    Returns
+    -------
+    dict
+        Symbol -> position in ``names``; symbols without one are left out.
+    """
     exact = {str(name): i for i, name in reversed(list(enumerate(names)))}
     folded = {str(name).casefold(): i for i, name in reversed(list(enumerate(names)))}
     place = {}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from ..cli_reading import with_reading
 from .job import Json, Out, aligned, check_table, plain, save_table, watched
+
+if TYPE_CHECKING:
+    from ..core.params import DomainParams
 
 __all__ = ["denoising"]
 
@@ -36,7 +39,7 @@ def denoising(
         check_table(out)
     section = read_one(path, reading)
     chosen = params(method, platform=section.platform, preset=preset, seed=seed)
-    table = watched(denoising_steps(method, section, chosen, share=share))
+    table = watched(denoising_steps(method, section, cast("DomainParams", chosen), share=share))
     lines = aligned(table)
     lines.append("Pearson correlation of each gene with the molecules that were held out.")
     if out is not None:

@@ -8,15 +8,36 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import ParameterError
 
-__all__ = ["DomainParams", "FieldInfo", "Params", "describe"]
+__all__ = ["Device", "DomainParams", "FieldInfo", "Params", "Seed", "Threads", "describe"]
 
 Clustering = Literal["mixture", "kmeans", "leiden"]
+Seed = Annotated[
+    int, Field(ge=0, le=2**31 - 1, title="Seed", description="Same seed, same result.")
+]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"],
+    Field(
+        title="Device",
+        description="Where to compute; auto takes a GPU when there is one.",
+        json_schema_extra={"advanced": True},
+    ),
+]
+Threads = Annotated[
+    int,
+    Field(
+        ge=0,
+        le=1024,
+        title="CPU threads",
+        description="Threads for the training; 0 leaves one core free for the window.",
+        json_schema_extra={"advanced": True},
+    ),
+]
 
 
 class Params(BaseModel):
@@ -108,7 +129,7 @@ class DomainParams(Params):
     smooth_labels: bool = Field(
         False, title="Smooth labels", description="Remove single odd spots inside a domain."
     )
-    seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed", description="Same seed, same result.")
+    seed: Seed = 0
     n_pcs_out: int = Field(
         12,
         ge=2,
@@ -117,20 +138,8 @@ class DomainParams(Params):
         description="Principal components of the embedding that are clustered.",
         json_schema_extra={"advanced": True},
     )
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
-        "auto",
-        title="Device",
-        description="Where to compute; auto takes a GPU when there is one.",
-        json_schema_extra={"advanced": True},
-    )
-    threads: int = Field(
-        0,
-        ge=0,
-        le=1024,
-        title="CPU threads",
-        description="Threads for the training; 0 leaves one core free for the window.",
-        json_schema_extra={"advanced": True},
-    )
+    device: Device = "auto"
+    threads: Threads = 0
 
 
 class FieldInfo(BaseModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,15 +92,28 @@ class Mark:
         viewer, layer = self._session.viewer, self.layer
         if viewer is None or (layer is None and not create):
             return
-        unit = item.section.um_per_px or 1.0
-        corners = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]]) * side / 2
-        place = (to_rows_columns(item.section.coords[spot]) + corners) * unit + item.offset
-        width = max(0.06 * side * unit, 3 / viewer.scene.camera.zoom)
+        place, width = _outline(item, spot, side), self._width(item, side)
         if layer is None:
-            self._layer = weakref.ref(self._add(viewer, item, place, width))
+            self._layer = weakref.ref(self._add(viewer, item, [place], [width]))
             return
         layer.data = [place]
         layer.edge_width = width
+
+    def draw_several(self, spots: Sequence[tuple[Item, int, float]]) -> None:
+        """Show outlines around spots of one or several sections: item, spot and side of each."""
+        self.remove()
+        viewer = self._session.viewer
+        if viewer is None or not spots:
+            return
+        places = [_outline(*spot) for spot in spots]
+        widths = [self._width(item, side) for item, _, side in spots]
+        self._layer = weakref.ref(self._add(viewer, spots[0][0], places, widths))
+
+    def _width(self, item: Item, side: float) -> float:
+        viewer = self._session.viewer
+        assert viewer is not None
+        unit = item.section.um_per_px or 1.0
+        return float(max(0.06 * side * unit, 3 / viewer.scene.camera.zoom))
 
     def remove(self) -> None:
         """Show nothing."""
@@ -109,16 +122,16 @@ class Mark:
             self._session.viewer.layers.remove(layer)
 
     def _add(
-        self, viewer: ViewerModel, item: Item, place: NDArray[Any], width: float
-    ) -> Layer:  # fmt: skip
+        self, viewer: ViewerModel, item: Item, places: list[NDArray[Any]], widths: list[float]
+    ) -> Layer:
         """What the user has selected stays so."""
         chosen, active = set(viewer.layers.selection), viewer.layers.selection.active
         ours = [layer for layer in viewer.layers if our_meta(layer)]
         layer = viewer.add_shapes(
-            [place],
+            places,
             shape_type=self._shape,
             edge_color=self._color,
-            edge_width=width,
+            edge_width=widths,
             face_color="transparent",
             opacity=1.0,
             name=f"{item.label} · {self._role}",
@@ -129,3 +142,11 @@ class Mark:
         viewer.layers.selection = chosen
         viewer.layers.selection.active = active
         return layer
+
+
+def _outline(item: Item, spot: int, side: float) -> NDArray[np.float64]:
+    """(4, 2) corners in the world of a square around a spot."""
+    unit = item.section.um_per_px or 1.0
+    corners = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]]) * side / 2
+    place = (to_rows_columns(item.section.coords[spot]) + corners) * unit + item.offset
+    return np.asarray(place)

@@ -15,6 +15,7 @@ DOCKS = {
     "Find domains": ("find_domains", "FindDomains"),
     "Domains": ("legend", "DomainsDock"),
     "Analyse": ("analyse.dock", "AnalyseDock"),
+    "Predict genes": ("predict.dock", "PredictDock"),
 }
 
 

@@ -297,7 +297,7 @@ class FindDomains(Page):
         if job.state == "done" and job.watched and not self.session.runner.waiting:
             from .commands import open_dock
 
-            open_dock(self.viewer, "Domains")
+            open_dock(self.viewer, job.OPENS)
 
     @slot
     def _estimate(self) -> None:

@@ -24,7 +24,7 @@ from ..core.errors import ParameterError
 from ..core.params import FieldInfo, Params, describe
 from ..core.section import Section
 from .encoder_field import CONSENT, EncoderField
-from .fields import NoWheel
+from .fields import NoWheel, PathField
 from .guard import slot
 from .idle_fields import idle_fields
 from .image_fields import uses_image
@@ -57,6 +57,7 @@ class ParamsForm(QWidget):
         self._section: Section | None = None
         self._encoder: EncoderField | None = None
         self.idle: dict[str, str] = {}
+        self._fixed: Mapping[str, str] = {}
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(6)
@@ -92,6 +93,11 @@ class ParamsForm(QWidget):
         self._section = section
         if self._encoder is not None:
             self._encoder.show_section(section)
+        self._grey()
+
+    def fix(self, reasons: Mapping[str, str]) -> None:
+        """Grey fields that do not count as things stand, by name with the reason."""
+        self._fixed = dict(reasons)
         self._grey()
 
     def values(self) -> dict[str, Any]:
@@ -177,6 +183,8 @@ class ParamsForm(QWidget):
     def _widget(self, info: FieldInfo) -> QWidget:
         if info.editor == "encoder":
             return EncoderField(getattr(self.model, "OWN_ENCODERS", ()))
+        if info.editor == "file":
+            return PathField(info.title, "All files (*)", info.description)
         return _widget(info)
 
     @slot
@@ -192,7 +200,8 @@ class ParamsForm(QWidget):
 
     def _grey(self) -> None:
         """Disable fields that would change nothing, and say why."""
-        before, self.idle = self.idle, idle_fields(self.values(), self._section)
+        before = self.idle
+        self.idle = {**idle_fields(self.values(), self._section), **self._fixed}
         for name in {*before, *self.idle}:
             widget, reason = self.fields[name], self.idle.get(name, "")
             widget.setEnabled(not reason)
@@ -254,7 +263,7 @@ def _tooltip(info: FieldInfo) -> str:
 def _connect(widget: QWidget, receiver: Any) -> None:
     if isinstance(widget, QCheckBox):
         widget.toggled.connect(receiver)
-    elif isinstance(widget, EncoderField):
+    elif isinstance(widget, EncoderField | PathField):
         widget.changed.connect(receiver)
     elif isinstance(widget, QComboBox):
         widget.currentIndexChanged.connect(receiver)
@@ -269,6 +278,9 @@ def _read(widget: QWidget) -> Any:
         return widget.isChecked()
     if isinstance(widget, EncoderField):
         return widget.value()
+    if isinstance(widget, PathField):
+        # A path that is greyed out is kept for later, and is no part of the parameters.
+        return (widget.value() or "") if widget.isEnabledTo(widget.parentWidget()) else ""
     if isinstance(widget, QComboBox):
         return widget.currentText()
     if isinstance(widget, QLineEdit):
@@ -279,7 +291,7 @@ def _read(widget: QWidget) -> Any:
 def _write(widget: QWidget, value: Any) -> None:
     if isinstance(widget, QCheckBox):
         widget.setChecked(bool(value))
-    elif isinstance(widget, EncoderField):
+    elif isinstance(widget, EncoderField | PathField):
         widget.set_value(value)
     elif isinstance(widget, QComboBox):
         widget.setCurrentIndex(max(0, widget.findText(str(value))))

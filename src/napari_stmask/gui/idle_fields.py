@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.section import Section
 from ..models.mmsrl.params import RELEASED_IGNORES
+from ..models.spahgc.params import RELEASE_IGNORES
 from .image_fields import idle_image_fields
 
 __all__ = ["idle_fields"]
@@ -37,6 +38,12 @@ def idle_fields(values: Mapping[str, Any], section: Section | None) -> dict[str,
         idle |= dict.fromkeys(
             ("attention", *RELEASED_IGNORES), "The released network leaves no choice here."
         )
+    if values.get("mode") == "release":
+        idle |= dict.fromkeys(RELEASE_IGNORES, "The released form leaves no choice here.")
+    if values.get("panel") == "list":
+        idle["n_genes"] = "The list says which genes."
+    else:
+        idle["gene_list"] = "Only for genes from a list."
     return {name: reason for name, reason in idle.items() if name in values}
 
 

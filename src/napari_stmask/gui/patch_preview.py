@@ -24,7 +24,7 @@ from .session import Session
 if TYPE_CHECKING:
     from .model import Item
 
-__all__ = ["Look", "PatchPreview"]
+__all__ = ["Look", "PatchPreview", "pixmap"]
 
 _SIDE = 150
 """Side of the picture in the dock, in pixels of the screen."""
@@ -248,7 +248,7 @@ class PatchPreview(QWidget):
         item, index = self._item, self._index
         if item is None or index is None:
             return
-        self.picture.setPixmap(_pixmap(look.pixels))
+        self.picture.setPixmap(pixmap(look.pixels))
         self.picture.show()
         um, side = item.section.um_per_px, self._side(item)
         size = f"{side * um:.4g} µm" if um else f"{side:.4g} px of the coordinates"
@@ -272,15 +272,15 @@ class PatchPreview(QWidget):
             self._mark.draw(item, index, self._side(item), create=create)
 
 
-def _pixmap(pixels: NDArray[np.uint8]) -> QPixmap:
-    """Pixels (rows, columns, 3), enlarged or reduced to the size of the picture."""
+def pixmap(pixels: NDArray[np.uint8], shown: int = _SIDE) -> QPixmap:
+    """Pixels (rows, columns, 3) uint8, enlarged or reduced to ``shown`` pixels of the screen."""
     rows, columns = pixels.shape[:2]
     data = np.ascontiguousarray(pixels).tobytes()
     picture = QImage(data, columns, rows, 3 * columns, QImage.Format.Format_RGB888).copy()
-    small = max(rows, columns) <= _SIDE
+    small = max(rows, columns) <= shown
     how = (
         Qt.TransformationMode.FastTransformation
         if small
         else Qt.TransformationMode.SmoothTransformation
     )
-    return QPixmap.fromImage(picture).scaled(_SIDE, _SIDE, Qt.AspectRatioMode.KeepAspectRatio, how)
+    return QPixmap.fromImage(picture).scaled(shown, shown, Qt.AspectRatioMode.KeepAspectRatio, how)

@@ -262,7 +262,7 @@ class RunCard(QFrame):
         self.queue.clear()
         for job in self.runner.waiting:
             after = " (waits for the cancelled run to stop)" if self.runner.stopping else ""
-            self.queue.addItem(f"{job.title} on {job.label} · {job.key}, {_number(job)}{after}")
+            self.queue.addItem(f"{job.title} on {job.label} · {job.about}{after}")
         self.queue.setVisible(bool(self.runner.waiting))
         if self.runner.waiting:
             self.show()
@@ -277,14 +277,6 @@ class RunCard(QFrame):
         if 0 <= row < len(self.runner.waiting):
             self.runner.cancel(self.runner.waiting[row])
             self.queue.setCurrentRow(min(row, self.queue.count() - 1))
-
-
-def _number(job: Job) -> str:
-    """How many domains a run will find."""
-    if job.params.auto_domains:
-        return "number chosen automatically"
-    count = job.params.n_domains
-    return f"{count} domains" if count != 1 else "1 domain"
 
 
 def _time(seconds: float) -> str:

@@ -8,15 +8,14 @@ import weakref
 from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from qtpy.QtCore import QObject, Signal
 
-from ..core.params import DomainParams
-from ..core.progress import Progress
-from ..core.result import Result
+from ..core.params import DomainParams, Params
+from ..core.progress import Progress, Steps
 from ..core.section import Section
-from ..viz.raster import SpotRaster, rasterise
+from ..viz.raster import rasterise
 from .guard import Failure, carried, slot
 from .layer_tuples import warm_up
 
@@ -31,10 +30,12 @@ INTERVAL = 0.1
 
 @dataclass(eq=False)
 class Job:
-    """One run that was asked for.
+    """One run that was asked for: here a method that finds domains.
 
     Attributes
     ----------
+    OPENS
+        The dock that shows what it found.
     state
         ``"queued"``, ``"running"``, ``"done"``, ``"cancelled"`` or ``"failed"``.
     watched
@@ -45,12 +46,13 @@ class Job:
         Set to stop the run; looked at on every event of the method.
     """
 
+    OPENS: ClassVar[str] = "Domains"
     section_id: str
     label: str
     section: Section
     method: str
     title: str
-    params: DomainParams
+    params: Params
     key: str
     need_raster: bool = True
     watched: bool = True
@@ -67,6 +69,53 @@ class Job:
             return 0.0
         return (self.ended or time.monotonic()) - self.started
 
+    @property
+    def about(self) -> str:
+        """What tells it from other runs of its method."""
+        if getattr(self.params, "auto_domains", False):
+            return f"{self.key}, number chosen automatically"
+        count = getattr(self.params, "n_domains", 1)
+        return f"{self.key}, " + (f"{count} domains" if count != 1 else "1 domain")
+
+    def steps(self) -> Steps[Any]:
+        """The run itself, for a worker thread; what it returns goes to `accept`."""
+        from .. import models
+        from ..pipeline import iter_run
+
+        assert isinstance(self.params, DomainParams)
+        raster = None
+        if self.need_raster:
+            yield Progress(0, 0, "drawing the spots")
+            raster = rasterise(self.section.coords, self.section.lattice)
+        # On a bare copy: nothing of the user's changes until the main thread accepts the result.
+        extras = models.get(self.method).extras(self.section, self.params)
+        bare = self.section.bare(obsm=extras)
+        result = yield from iter_run(
+            self.method, bare, params=self.params, key_added=self.key
+        )  # fmt: skip
+        return result, raster
+
+    def accept(self, session: Session, answer: Any) -> None:
+        """Write and show the answer, in the main thread."""
+        result, raster = answer
+        item = session.items.get(self.section_id)
+        if raster is not None and item is not None:
+            item.use_raster(raster)
+        self.watched = session.selected_id in (None, self.section_id)
+        try:
+            session.add_result(self.section_id, result, self.title)
+        except Exception:
+            if self.watched and self.written(session, answer):
+                # Shown on the tissue or not, the docks are about what the data hold.
+                session.select(self.section_id, self.key)
+            raise
+
+    def written(self, session: Session, answer: Any) -> bool:
+        """Whether the session carries the answer."""
+        item = session.items.get(self.section_id)
+        domains = item.domains.get(self.key) if item is not None else None
+        return domains is not None and answer is not None and domains.result is answer[0]
+
 
 @dataclass(frozen=True)
 class Event:
@@ -80,8 +129,7 @@ class Event:
 @dataclass(frozen=True)
 class _Outcome:
     job: Job
-    result: Result | None = None
-    raster: SpotRaster | None = None
+    answer: Any = None
     failure: Failure | None = None
 
 
@@ -172,37 +220,16 @@ class Runner(QObject):
         self.current = None
         job.ended = time.monotonic()
         job.state, job.failure = "done", outcome.failure
-        if job.failure is None:
+        session = self._session()
+        if session is not None and job.failure is None and outcome.answer is not None:
             try:
-                self._accept(job, outcome)
+                job.accept(session, outcome.answer)
             except Exception as error:  # noqa: BLE001 - shown on the run's card
                 job.failure = Failure(error)
-        if job.failure is not None and not self._written(job, outcome):
+        written = session is not None and job.written(session, outcome.answer)
+        if job.failure is not None and not written:
             job.state = "failed"
         self.ended.emit(job)
-
-    def _written(self, job: Job, outcome: _Outcome) -> bool:
-        """Whether the section carries the answer of the run."""
-        session = self._session()
-        item = session.items.get(job.section_id) if session is not None else None
-        domains = item.domains.get(job.key) if item is not None else None
-        return domains is not None and domains.result is outcome.result is not None
-
-    def _accept(self, job: Job, outcome: _Outcome) -> None:
-        session = self._session()
-        if session is None or outcome.result is None:
-            return
-        item = session.items.get(job.section_id)
-        if outcome.raster is not None and item is not None:
-            item.use_raster(outcome.raster)
-        job.watched = session.selected_id in (None, job.section_id)
-        try:
-            session.add_result(job.section_id, outcome.result, job.title)
-        except Exception:
-            if job.watched and self._written(job, outcome):
-                # Shown on the tissue or not, the docks are about what the data hold.
-                session.select(job.section_id, job.key)
-            raise
 
     @slot
     def _on_finished(self) -> None:
@@ -220,17 +247,9 @@ def _work(job: Job) -> Generator[tuple[Job, Event], None, _Outcome]:
     """The run in the worker thread. Every failure is returned: napari would swallow or print it."""
     steps = None
     try:
-        from .. import models
-        from ..pipeline import iter_run
-
         warm_up()
-        raster = rasterise(job.section.coords, job.section.lattice) if job.need_raster else None
-        # On a bare copy: nothing of the user's changes until the main thread accepts the result.
-        extras = models.get(job.method).extras(job.section, job.params)
-        bare = job.section.bare(obsm=extras)
-        steps = iter_run(job.method, bare, params=job.params, key_added=job.key)
-        result = yield from _throttled(job, steps)
-        return _Outcome(job, result, raster)
+        steps = job.steps()
+        return _Outcome(job, (yield from _throttled(job, steps)))
     except Exception as error:  # noqa: BLE001 - carried to the main thread
         return _Outcome(job, failure=carried(error))
     finally:
@@ -238,7 +257,7 @@ def _work(job: Job) -> Generator[tuple[Job, Event], None, _Outcome]:
             steps.close()
 
 
-def _throttled(job: Job, steps: Any) -> Generator[tuple[Job, Event], None, Result | None]:
+def _throttled(job: Job, steps: Steps[Any]) -> Generator[tuple[Job, Event], None, Any]:
     """Events at most every `INTERVAL`, except for new phases and messages."""
     last, phase = 0.0, None
     points: list[tuple[int, dict[str, float]]] = []
@@ -247,7 +266,7 @@ def _throttled(job: Job, steps: Any) -> Generator[tuple[Job, Event], None, Resul
         try:
             progress = next(steps)
         except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
+            return stop.value
         if progress.losses:
             points.append((progress.step, dict(progress.losses)))
         if progress.message:

@@ -120,6 +120,7 @@ class Session:
         raster: SpotRaster | None = None,
         section_id: str | None = None,
         show: bool = True,
+        offset: tuple[float, float] | None = None,
     ) -> Item:
         """Take a section in, with the results it carries, and show it.
 
@@ -135,7 +136,7 @@ class Session:
                 self.select(item.id)
                 return item
         item = Item(section_id or uuid.uuid4().hex, self._label(section.name), section)
-        item.offset = self._free_place(section)
+        item.offset = self._free_place(section) if offset is None else offset
         if raster is not None:
             item.use_raster(raster)
         self.items[item.id] = item

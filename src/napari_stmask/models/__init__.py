@@ -7,17 +7,19 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from ..core.errors import ParameterError
-from ..core.params import DomainParams
-from .base import Method
+from ..core.params import Params
+from .base import Method, Predictor
 
-__all__ = ["available", "get", "params_of"]
+__all__ = ["available", "get", "params_of", "predictor", "predictors"]
 
 _OWN = {
     "spamask": "napari_stmask.models.spamask.method:SpaMask",
     "vimst": "napari_stmask.models.vimst.method:ViMST",
     "mmsrl": "napari_stmask.models.mmsrl.method:MMSRL",
 }
+_PREDICTORS = {"spahgc": "napari_stmask.models.spahgc.method:SpaHGC"}
 _PARAMS = {
+    "spahgc": "napari_stmask.models.spahgc.params:SpaHGCParams",
     "spamask": "napari_stmask.models.spamask.params:SpaMaskParams",
     "vimst": "napari_stmask.models.vimst.params:ViMSTParams",
     "mmsrl": "napari_stmask.models.mmsrl.params:MMSRLParams",
@@ -47,6 +49,11 @@ def get(name: str) -> Method:
         If there is none of that name.
     """
     paths = _paths()
+    if name in _PREDICTORS:
+        raise ParameterError(
+            f"'{name}' finds no domains: it predicts genes",
+            "use predict (napari-stmask predict), and give reference sections",
+        )
     if name not in paths:
         raise ParameterError(
             f"there is no method '{name}'", f"use one of: {', '.join(available())}"
@@ -60,7 +67,31 @@ def get(name: str) -> Method:
     return method
 
 
-def params_of(name: str) -> type[DomainParams]:
+def predictors() -> list[str]:
+    """Names of all methods that predict genes, without importing any."""
+    return list(_PREDICTORS)
+
+
+@cache
+def predictor(name: str) -> Predictor:
+    """The method called ``name`` that predicts genes.
+
+    Raises
+    ------
+    ParameterError
+        If there is none of that name.
+    """
+    if name not in _PREDICTORS:
+        raise ParameterError(
+            f"there is no method '{name}' that predicts genes",
+            f"use one of: {', '.join(predictors())}",
+        )
+    module, attribute = _PREDICTORS[name].split(":")
+    found: Predictor = getattr(import_module(module), attribute)()
+    return found
+
+
+def params_of(name: str) -> type[Params]:
     """The parameter model of a method, without importing torch for this package's own.
 
     Raises
@@ -68,8 +99,8 @@ def params_of(name: str) -> type[DomainParams]:
     ParameterError
         If there is no method of that name.
     """
-    if name not in _OWN:
+    if name not in _PARAMS:
         return get(name).Params
     module, attribute = _PARAMS[name].split(":")
-    model: type[DomainParams] = getattr(import_module(module), attribute)
+    model: type[Params] = getattr(import_module(module), attribute)
     return model

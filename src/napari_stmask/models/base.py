@@ -7,15 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from ..analysis.prediction_baselines import References
 from ..core.errors import ParameterError
-from ..core.params import DomainParams
+from ..core.params import DomainParams, Params
 from ..core.progress import Steps
 from ..core.result import Fit
 from ..core.section import Section
 
-__all__ = ["Estimate", "Method", "Needs", "only_section"]
+__all__ = [
+    "Estimate",
+    "Method",
+    "Needs",
+    "Predicted",
+    "Predictor",
+    "PredictorState",
+    "only_section",
+]
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,106 @@ class Method(Protocol):
 
     def save_model(self, fit: Fit, path: str | Path) -> None:
         """Write what `fit` trained to a file that `apply` reads."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Genes predicted for n spots.
+
+    Attributes
+    ----------
+    values
+        (n, n_genes) float32 in log units.
+    spread
+        (n, n_genes) float32 standard deviation over random draws, same unit; None without any.
+    features
+        (n, d) float32 image features of the spots, standardised, as baselines take them.
+    embedding
+        (n, width) float32 states that the prediction was read from.
+    references, weights
+        (n, k) rows of the references that each spot was linked to, the one that counted most
+        first, and (n, k) float32 how much, rows sum to 1.
+    novelty
+        (n,) float32 in [0, 1]: share of the reference spots that have more alike references.
+    expected_pcc, expected_error
+        (n_genes,) float32 correlation and root mean squared error over reference spots that were
+        left out; NaN where unknown.
+    """
+
+    values: NDArray[np.float32]
+    spread: NDArray[np.float32] | None
+    features: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+    references: NDArray[np.int64]
+    weights: NDArray[np.float32]
+    novelty: NDArray[np.float32]
+    expected_pcc: NDArray[np.float32]
+    expected_error: NDArray[np.float32]
+
+
+class PredictorState(Protocol):
+    """What a predictor trained: enough to predict for any target, and to be kept in a file."""
+
+    @property
+    def genes(self) -> Sequence[str]:
+        """Names of the genes that it predicts."""
+
+    @property
+    def params(self) -> Any:
+        """Settings of the training."""
+
+    @property
+    def history(self) -> Mapping[str, list[float]]:
+        """Loss curves by term."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What had to be decided, one sentence each."""
+
+    def baseline_references(self) -> References:
+        """The references with standardised features, for baselines."""
+
+    def reference_table(self) -> pd.DataFrame:
+        """Columns section, spot, x, y, one row for each reference spot."""
+
+    def check(self, params: Any, genes: Sequence[str] | None = None) -> None:
+        """Refuse another encoder or other genes than those of the training."""
+
+    def save(self, path: str | Path) -> None:
+        """Write it to a file that `Predictor.load` reads."""
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """A published method that predicts genes of a section from others.
+
+    Attributes are those of `Method`.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    summary: ClassVar[str]
+    reference: ClassVar[str]
+    doi: ClassVar[str]
+    tasks: ClassVar[tuple[str, ...]]
+    needs: ClassVar[Needs]
+    Params: ClassVar[type[Params]]
+
+    def estimate(
+        self, target: Section | None, references: Sequence[Section], params: Any
+    ) -> Estimate:
+        """Expected time and memory of training and prediction."""
+
+    def fit(
+        self, references: Sequence[Section], groups: Sequence[int], params: Any
+    ) -> Steps[PredictorState]:
+        """Train on measured sections, ``groups`` being codes of their patients."""
+
+    def predict(self, state: Any, target: Section, params: Any) -> Steps[Predicted]:
+        """Answer for a section without reading its counts."""
+
+    def load(self, path: str | Path) -> PredictorState:
+        """Read a trained state."""
 
 
 def only_section(sections: Sequence[Section], title: str) -> Section:

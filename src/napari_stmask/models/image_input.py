@@ -16,7 +16,7 @@ from ..core.progress import Steps
 from ..core.section import Section
 from ..features.image_features import FEW_PIXELS, image_features, zscored
 from ..features.patches import patch_side
-from .image_params import ImageParams
+from .image_params import EncoderParams, ImageParams
 
 __all__ = [
     "CARRIED",
@@ -58,7 +58,7 @@ class ImageInput:
     centre: Float
 
 
-def _is_precomputed(params: ImageParams) -> bool:
+def _is_precomputed(params: EncoderParams) -> bool:
     """Whether the encoder is a table of the caller's."""
     return params.image_encoder.startswith(_PRECOMPUTED)
 
@@ -86,7 +86,7 @@ def coarse_image(section: Section, params: ImageParams) -> str:
     )
 
 
-def encoding_cost(sections: Sequence[Section], params: ImageParams) -> tuple[float, float]:
+def encoding_cost(sections: Sequence[Section], params: EncoderParams) -> tuple[float, float]:
     """CPU seconds on one thread, and bytes, of turning patches into features."""
     n = sum(s.n_spots for s in sections)
     if _is_precomputed(params):

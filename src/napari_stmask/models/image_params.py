@@ -8,27 +8,23 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from ..core.errors import ParameterError
+from ..core.params import Params
 from ..features.encoders import split_spec
 from .trained_params import TrainedParams
 
-__all__ = ["ImageParams"]
+__all__ = ["EncoderParams", "ImageParams"]
 
 _ADVANCED: dict[str, Any] = {"advanced": True}
 
 
-class ImageParams(TrainedParams):
-    """Whether the image is used, and how its patches become numbers.
+class EncoderParams(Params):
+    """How patches of the image become numbers.
 
     ``OWN_ENCODERS`` are the encoders that a method has beside those of `features.encoders`.
     """
 
     OWN_ENCODERS: ClassVar[tuple[str, ...]] = ()
 
-    use_image: Literal["auto", "yes", "no"] = Field(
-        "auto",
-        title="Use the image",
-        description="Tissue image beside expression; auto takes it where the section has one.",
-    )
     image_encoder: str = Field(
         "descriptor",
         min_length=1,
@@ -60,6 +56,29 @@ class ImageParams(TrainedParams):
         description="Allow the download of a model from a hub under the licence that is shown.",
         json_schema_extra=_ADVANCED,
     )
+
+    @field_validator("image_encoder")
+    @classmethod
+    def _is_an_encoder(cls, value: str) -> str:
+        """Refused here, because a section without an image would never look at it."""
+        if value not in cls.OWN_ENCODERS:
+            try:
+                split_spec(value)
+            except ParameterError as error:
+                raise PydanticCustomError(
+                    "encoder", "{problem}", {"problem": error.problem, "remedy": error.remedy}
+                ) from None
+        return value
+
+
+class ImageParams(TrainedParams, EncoderParams):
+    """Whether the image is used, and how its patches become numbers."""
+
+    use_image: Literal["auto", "yes", "no"] = Field(
+        "auto",
+        title="Use the image",
+        description="Tissue image beside expression; auto takes it where the section has one.",
+    )
     compare_views: bool = Field(
         True,
         title="Compare gene, image and joint",
@@ -74,16 +93,3 @@ class ImageParams(TrainedParams):
         description="Principal components of the patch features that the network sees.",
         json_schema_extra=_ADVANCED,
     )
-
-    @field_validator("image_encoder")
-    @classmethod
-    def _is_an_encoder(cls, value: str) -> str:
-        """Refused here, because a section without an image would never look at it."""
-        if value not in cls.OWN_ENCODERS:
-            try:
-                split_spec(value)
-            except ParameterError as error:
-                raise PydanticCustomError(
-                    "encoder", "{problem}", {"problem": error.problem, "remedy": error.remedy}
-                ) from None
-        return value

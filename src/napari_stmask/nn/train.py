@@ -37,7 +37,9 @@ class Optimisation:
     epochs
         Passes over all batches at most.
     lr, weight_decay
-        Adam's learning rate and L2 penalty (added to the gradient, not decoupled).
+        Adam's learning rate and L2 penalty.
+    decoupled
+        Take the penalty off the weights (AdamW) instead of adding it to the gradient.
     clip
         Largest global gradient norm; 0 switches clipping off.
     patience
@@ -49,6 +51,7 @@ class Optimisation:
     weight_decay: float = 0.0
     clip: float = 5.0
     patience: int = 0
+    decoupled: bool = False
 
 
 def train(
@@ -95,9 +98,8 @@ def train(
     ParameterError
         If the loss depends on nothing that is trained.
     """
-    opt = torch.optim.Adam(
-        model.parameters(), lr=optimisation.lr, weight_decay=optimisation.weight_decay
-    )
+    form = torch.optim.AdamW if optimisation.decoupled else torch.optim.Adam
+    opt = form(model.parameters(), lr=optimisation.lr, weight_decay=optimisation.weight_decay)
     history: dict[str, list[float]] = {}
     best, best_epoch, best_state = math.inf, 0, None
     total = total or optimisation.epochs

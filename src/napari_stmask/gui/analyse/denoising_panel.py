@@ -100,7 +100,9 @@ class DenoisingPanel(Panel):
         model = params_of(str(self.method.currentData()))
         preset = str(self.preset.currentData())
         values = settings.compute() | model.preset_values(preset, section.platform)
-        return model.checked(**values)
+        found = model.checked(**values)
+        assert isinstance(found, DomainParams)
+        return found
 
     def known(self, domains: DomainSet | None) -> Answer | None:
         """The last answer about the selected section, as it was read."""

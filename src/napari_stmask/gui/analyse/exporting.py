@@ -55,15 +55,15 @@ def write_figure(make: Callable[[], Any], section: Section | None, path: Path) -
 
 
 class ExportRow(QWidget):
-    """Two buttons; ``written(path)`` or ``failed(Failure)`` when it is over."""
+    """Two buttons, or one without ``figures``; ``written(path)`` or ``failed(Failure)`` ends it."""
 
     written = Signal(object)
     failed = Signal(object)
 
-    def __init__(self) -> None:
+    def __init__(self, *, figures: bool = True) -> None:
         super().__init__()
         self.name = "analysis"
-        self._make: tuple[Callable[[], Any], Callable[[], Any]] | None = None
+        self._make: tuple[Callable[[], Any], ...] | None = None
         self._section: Section | None = None
         self._writer = Background(self)
         self._writer.done.connect(self._on_done)
@@ -78,6 +78,7 @@ class ExportRow(QWidget):
         )
         row.addWidget(self.table)
         row.addWidget(self.figure)
+        self.figure.setVisible(figures)
         self.offer(None, None)
 
     @property
@@ -87,11 +88,11 @@ class ExportRow(QWidget):
 
     def offer(
         self,
-        make: tuple[Callable[[], Any], Callable[[], Any]] | None,
+        make: tuple[Callable[[], Any], ...] | None,
         section: Section | None,
         name: str = "analysis",
     ) -> None:
-        """What can be written: functions that make the table and the figure; None for nothing."""
+        """Functions that make the table and, with ``figures``, the figure; None for nothing."""
         self._make, self._section, self.name = make, section, name
         for button in (self.table, self.figure):
             button.setEnabled(make is not None and not self.busy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt, Signal
@@ -90,12 +90,18 @@ class SpotPicker(QObject):
 class SpotMark(Mark):
     """A ring around the spot that an analysis is about."""
 
-    def __init__(self, session: Session, role: str) -> None:
-        super().__init__(session, role, shape="ellipse", color=_COLOR)
+    def __init__(self, session: Session, role: str, *, color: str = _COLOR) -> None:
+        super().__init__(session, role, shape="ellipse", color=color)
 
     def ring(self, item: Item, spot: int) -> None:
         """Draw it around a spot of ``item``."""
         self.draw(item, spot, _SIDE * item.section.lattice.pitch)
+
+    def rings(self, spots: Sequence[tuple[Item, int]]) -> None:
+        """Draw it around spots of several sections."""
+        self.draw_several(
+            [(item, spot, _SIDE * item.section.lattice.pitch) for item, spot in spots]
+        )
 
 
 class PickButton(QPushButton):
@@ -111,16 +117,26 @@ class PickButton(QPushButton):
         What to do now, with ``{section}`` for the name of the section.
     stays
         Whether it waits for the next click after one.
+    item
+        Gives the section that is clicked on, if that is not the selected one.
     """
 
     began = Signal()
     picked = Signal(int)
 
     def __init__(
-        self, session: Session, text: str, tip: str, how: str, *, stays: bool = False
+        self,
+        session: Session,
+        text: str,
+        tip: str,
+        how: str,
+        *,
+        stays: bool = False,
+        item: Callable[[], Item | None] | None = None,
     ) -> None:
         super().__init__(text)
-        self._session, self._how, self._stays = session, how, stays
+        self._how, self._stays = how, stays
+        self._item = item or (lambda: session.selected)
         self.setCheckable(True)
         self.setToolTip(tip)
         self.toggled.connect(self._on_toggled)
@@ -138,12 +154,12 @@ class PickButton(QPushButton):
         self.said.setVisible(bool(text))
 
     def _ask(self, before: str = "") -> None:
-        item = self._session.selected
+        item = self._item()
         self.say(before + self._how.format(section=item.label if item is not None else ""))
 
     @slot
     def _on_toggled(self, on: bool) -> None:
-        item = self._session.selected
+        item = self._item()
         if on and item is not None:
             self.picker.start(item, stays=self._stays)
             self._ask()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-__all__ = ["ROLE", "show_gene", "show_values"]
+__all__ = ["ROLE", "limits_of", "show_alone", "show_gene", "show_values"]
 
 ROLE = "value"
 _SIGNED = ("#2166ac", "#67a9cf", "#f7f7f7", "#ef8a62", "#b2182b")
@@ -25,7 +25,7 @@ _SIGNED = ("#2166ac", "#67a9cf", "#f7f7f7", "#ef8a62", "#b2182b")
 def show_gene(viewer: ViewerModel, item: Item, gene: str, values: NDArray[Any]) -> Layer:
     """Show a gene in the section's one gene layer, above what else it shows of values."""
     layer = layers.show_gene(viewer, item, gene, values)
-    _alone(viewer, item, layer)
+    show_alone(viewer, item, layer)
     return layer
 
 
@@ -69,7 +69,7 @@ def show_values(
     options |= {
         "name": label,
         "metadata": {META: meta},
-        "contrast_limits": limits or _limits(values),
+        "contrast_limits": limits or limits_of(values),
     }
     options["colormap"] = colormap
     if signed:
@@ -82,11 +82,11 @@ def show_values(
     else:
         layers.update_layer(layer, data, options)
         layer.contrast_limits = options["contrast_limits"]
-    _alone(viewer, item, layer)
+    show_alone(viewer, item, layer)
     return layer
 
 
-def _limits(values: NDArray[Any]) -> tuple[float, float]:
+def limits_of(values: NDArray[Any]) -> tuple[float, float]:
     """1st and 99th percentile of what is finite."""
     known = np.asarray(values)[np.isfinite(values)]
     if not known.size:
@@ -101,7 +101,7 @@ def _diverging() -> Any:
     return Colormap(list(_SIGNED), name="blue to red")
 
 
-def _alone(viewer: ViewerModel, item: Item, layer: Layer) -> None:
+def show_alone(viewer: ViewerModel, item: Item, layer: Layer) -> None:
     """Show ``layer``, and no other values of the section."""
     for other in layers.layers_of(viewer, item.id, "gene", ROLE):
         other.visible = other is layer

@@ -15,11 +15,19 @@ __all__ = ["TableFilter"]
 
 
 class TableFilter(QWidget):
-    """One domain or all, and a part of a gene's name; the first column holds the domains."""
+    """One domain or all, and a part of a gene's name; the first column holds the domains.
 
-    def __init__(self, table: FrameTable) -> None:
+    Parameters
+    ----------
+    table
+        Whose rows are chosen.
+    domains
+        Whether it has domains; without, the name of the gene alone chooses.
+    """
+
+    def __init__(self, table: FrameTable, *, domains: bool = True) -> None:
         super().__init__()
-        self._table = table
+        self._table, self._domains = table, domains
         self.domain = narrow_combo(QComboBox())
         self.domain.setAccessibleName("Domain in the table")
         self.domain.setToolTip("Show the genes of one domain only.")
@@ -29,6 +37,7 @@ class TableFilter(QWidget):
         self.search.setAccessibleName("Find a gene in the table")
         self.search.setClearButtonEnabled(True)
         self.search.textChanged.connect(self._on_filter)
+        self.domain.setVisible(domains)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.domain, 1)
@@ -47,7 +56,8 @@ class TableFilter(QWidget):
 
     @slot
     def _on_filter(self) -> None:
-        chosen = self.domain.currentData() or ""
-        self._table.filter("domain", chosen)
-        self._table.setColumnHidden(0, bool(chosen))
+        if self._domains:
+            chosen = self.domain.currentData() or ""
+            self._table.filter("domain", chosen)
+            self._table.setColumnHidden(0, bool(chosen))
         self._table.filter("gene", self.search.text().strip(), part=True)

@@ -1,0 +1,285 @@
+"""The dock *Predict genes*: data, parameters, what to expect, run, what was found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QComboBox,
+    QFormLayout,
+    QPushButton,
+)
+
+from ...models import params_of
+from .. import settings
+from ..analyse.charts import titled
+from ..background import Background
+from ..fields import NoWheel, fill_presets
+from ..form import ParamsForm
+from ..guard import Failure, slot
+from ..image_fields import uses_image
+from ..model import TITLES
+from ..parts import MessageStrip, Page, narrow_combo, plain_label
+from ..run_card import RunCard
+from ..runner import Job
+from ..session import session_of
+from .data_part import MODEL, SECTIONS, DataPart
+from .job import FREE, PredictionJob
+from .request import Notes, look_ahead
+from .results import Results
+
+if TYPE_CHECKING:
+    import napari
+
+__all__ = ["PredictDock"]
+
+METHOD = "spahgc"
+_TRAINED = {
+    name: "The model brings its own." for name in params_of(METHOD).model_fields if name not in FREE
+}
+"""Fields that say nothing where a trained model is used."""
+
+
+class PredictDock(Page):
+    """Learns from measured sections and predicts the genes of another from its histology."""
+
+    def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self.viewer = napari_viewer
+        self.session = session_of(napari_viewer)
+        self._filled: dict[str, Any] = {}
+        self._notes = Notes()
+        self._still = NoWheel(self)
+        self._built = False
+        self._looker = Background(self)
+        self._looker.done.connect(self._on_looked)
+        self._looker.failed.connect(self._on_look_failed)
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.setInterval(400)
+        self._later.timeout.connect(self._look)
+        self._build()
+        self._built = True
+        for signal in (
+            self.session.section_added,
+            self.session.section_selected,
+            self.session.section_changed,
+        ):
+            signal.connect(self._on_session)
+        runner = self.session.runner
+        runner.started.connect(self._check)
+        runner.ended.connect(self._on_run_ended)
+        self._fill()
+
+    def _build(self) -> None:
+        self.about = plain_label(
+            "Predict the expression of a section that has only H&E, from measured sections "
+            "(SpaHGC). The prediction opens as a section of its own."
+        )
+        self.body.addWidget(self.about)
+        self.body.addWidget(titled("Data"))
+        self.data = DataPart(self.session)
+        self.data.changed.connect(self._on_edit)
+        self.body.addWidget(self.data)
+        self.body.addWidget(titled("Embedding and model"))
+        self.presets = narrow_combo(QComboBox())
+        self.presets.setAccessibleName("Preset")
+        self.presets.setToolTip("Fills all fields; edit them afterwards as you like.")
+        model = params_of(METHOD)
+        fill_presets(self.presets, model)
+        self.presets.activated.connect(self._on_preset)
+        row = QFormLayout()
+        row.addRow("Preset", self.presets)
+        self.body.addLayout(row)
+        self.form = ParamsForm(model)
+        self.form.changed.connect(self._on_edit)
+        self.body.addWidget(self.form)
+        self._build_run()
+        self.results = Results(self)
+        self.body.addWidget(self.results)
+        self.body.addStretch(1)
+        for part in (self.data, self.results):
+            for field in (*part.findChildren(QComboBox), *part.findChildren(QAbstractSpinBox)):
+                field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+                field.installEventFilter(self._still)
+
+    def _build_run(self) -> None:
+        self.notes = plain_label()
+        self.notes.setAccessibleName("What to expect of the prediction")
+        self.body.addWidget(self.notes)
+        self.run = QPushButton("Predict genes")
+        self.run.setObjectName("stmask_predict")
+        self.run.clicked.connect(self.start)
+        self.body.addWidget(self.run)
+        self.why = plain_label()
+        self.why.setAccessibleName("Why it cannot run")
+        self.body.addWidget(self.why)
+        self.strip = MessageStrip()
+        self.body.addWidget(self.strip)
+        self.card = RunCard(self.session.runner)
+        self.body.addWidget(self.card)
+        self.state = plain_label()
+        self.state.setAccessibleName("State of the dock")
+        self.body.addWidget(self.state)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the dock looks at what is asked."""
+        return self._looker.busy or self._later.isActive()
+
+    def show_failure(self, failure: Failure) -> None:
+        """Show what went wrong."""
+        self.strip.show_failure(failure)
+
+    def clear_failure(self) -> None:
+        """Nothing is wrong any more."""
+        self.strip.clear()
+
+    def say(self, text: str) -> None:
+        """Tell how far things are."""
+        self.state.setText(text)
+        self.state.setVisible(bool(text))
+
+    def event(self, event: QEvent) -> bool:
+        """Stop looking when napari takes the dock away; whoever holds this page keeps it alive."""
+        gone = event.type() == QEvent.Type.ParentChange and self.parentWidget() is None
+        if gone and getattr(self, "_built", False):
+            self._later.stop()
+            self._looker.forget()
+            self.results.left()
+        return bool(super().event(event))
+
+    @slot
+    def start(self) -> None:
+        """Run now, or after the runs that wait."""
+        item = self.data.item
+        if item is None or not self._check():
+            return
+        self.strip.clear()
+        request, ids = self.data.request()
+        job = PredictionJob(
+            section_id=item.id,
+            label=item.label,
+            section=request.target,
+            method=METHOD,
+            title=TITLES[METHOD],
+            params=self.form.params(),
+            key=METHOD,
+            request=request,
+            reference_ids=ids,
+        )
+        self.session.runner.submit(job)
+        QTimer.singleShot(0, self._show_card)
+
+    @slot
+    def _show_card(self) -> None:
+        self.scroller.ensureWidgetVisible(self.card)
+
+    @slot
+    def _on_session(self) -> None:
+        self.data.refresh()
+        self.results.refresh()
+        # The user's own values stay; the others follow the references' platform.
+        values = self.form.values()
+        edits = {name: v for name, v in values.items() if v != self._filled.get(name)}
+        self._fill()
+        if edits:
+            self.form.set_values(edits)
+
+    @slot
+    def _on_preset(self) -> None:
+        self._fill()
+
+    def _fill(self) -> None:
+        """Fill the form from the preset, for the platform of what is learnt from."""
+        platform = "unknown"
+        ticked = self.data.table.ticked()
+        source = self.data.source.currentData()
+        if source == SECTIONS and ticked:
+            platform = self.session.items[ticked[0]].section.platform
+        elif self.data.item is not None:
+            platform = self.data.item.section.platform
+        values = self.form.model.preset_values(str(self.presets.currentData()), platform)
+        known = set(self.form.fields)
+        chosen = {k: v for k, v in settings.compute().items() if k in known}
+        self.form.reset(chosen | values)
+        self._filled = self.form.values()
+        self._on_edit()
+
+    @slot
+    def _on_edit(self) -> None:
+        if not self._built:
+            return
+        item = self.data.item
+        self.form.show_section(item.section if item is not None else None)
+        needed = uses_image(self.form.values(), None) and not self._finished()
+        self.data.need_image(needed)
+        trained = self.data.source.currentData() == MODEL
+        self.form.fix(_TRAINED if trained else {})
+        self._notes = Notes()
+        self._looker.forget()
+        self._check()
+
+    def _finished(self) -> bool:
+        """Whether features are there already, so that no image is looked at."""
+        return str(self.form.values().get("image_encoder", "")).startswith(("obsm:", "file:"))
+
+    def _reason(self) -> str:
+        """Why a run cannot start; empty where it can."""
+        return self.data.problem() or self.form.problem or self._notes.obstacle
+
+    @slot
+    def _check(self) -> bool:
+        """Enable Run, or say why not; look ahead a little later."""
+        self.form.check()
+        reason = self._reason()
+        waits = self.session.runner.current is not None
+        self.run.setText("Predict genes" if not waits else "Add to the queue")
+        self.run.setEnabled(not reason)
+        self.run.setToolTip(reason or "Train and predict; the window stays usable.")
+        self.why.setText(f"\u26a0 {reason}")
+        self.why.setVisible(bool(reason) and reason != self.form.problem)
+        if reason or self._notes.facts:
+            self._later.stop()
+        else:
+            self._later.start()
+        self._show_notes()
+        return not reason
+
+    def _show_notes(self) -> None:
+        lines = [*self._notes.facts, *(f"\u26a0 {text}" for text in self._notes.warnings)]
+        self.notes.setText("\n".join(lines))
+        self.notes.setVisible(bool(lines))
+
+    @slot
+    def _look(self) -> None:
+        if self._reason() or self.session.runner.current is not None:
+            # While a run computes, a look at the images would only compete with it.
+            return
+        request, _ = self.data.request()
+        self._looker.start(look_ahead, request, self.form.params())
+
+    @slot
+    def _on_looked(self, notes: Notes) -> None:
+        self._notes = notes
+        self._check()
+
+    @slot
+    def _on_look_failed(self, failure: Failure) -> None:
+        self._notes = Notes(obstacle=failure.text)
+        self._check()
+
+    @slot
+    def _on_run_ended(self, job: Job) -> None:
+        self._check()
+        if isinstance(job, PredictionJob) and job.found is not None:
+            self.results.refresh(job.found)
+            QTimer.singleShot(0, self._show_results)
+
+    @slot
+    def _show_results(self) -> None:
+        """Bring the answer up where the user sees it."""
+        bar = self.scroller.verticalScrollBar()
+        bar.setValue(min(self.results.y(), bar.maximum()))

@@ -1,0 +1,193 @@
+"""Gene sets among the genes of the predicted region, or among those predicted best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QSpinBox
+
+from ...analysis.enrichment import over_representation, region_genes_steps, top_genes
+from ...analysis.region_transfer import predicted_values
+from ...analysis.signatures import read_gene_sets
+from ...core.errors import DataError
+from ...core.progress import Progress, Steps
+from ...core.section import Section
+from ..analyse.exporting import ExportRow
+from ..analyse.table import Column, FrameTable
+from ..export import snapshot
+from ..fields import make_button
+from ..guard import slot
+from ..parts import narrow_combo, plain_label
+from .part import Part
+
+__all__ = ["EnrichmentPart"]
+
+_FILES = "Gene sets (*.gmt *.csv *.txt);;All files (*)"
+_REGION, _BEST = "region", "best"
+_COLUMNS = (
+    Column("set", "Gene set", width=0),
+    Column("overlap", "Genes", ",d", "Chosen genes of the set.", 50),
+    Column("fold", "Fold", ".1f", "Overlap over what chance would give.", 44),
+    Column("p", "p", ".1e", "Chance of this overlap or a larger one.", 58),
+    Column("q", "q", ".1e", "Adjusted for the number of sets (Benjamini and Hochberg).", 58),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Enriched:
+    """Sets and the genes that were looked for in them."""
+
+    table: pd.DataFrame
+    genes: tuple[str, ...]
+
+
+class EnrichmentPart(Part):
+    """Over-representation in the panel: the genes that could have been chosen."""
+
+    def build(self) -> None:
+        """Sets, genes, table."""
+        self.inside: NDArray[np.bool_] | None = None
+        self._sets: dict[str, tuple[str, ...]] = {}
+        self._answer: Enriched | None = None
+        self.load = make_button(
+            "Load gene sets\u2026", "Sets from a .gmt, .csv or .txt file.", self._on_load
+        )
+        self.loaded = plain_label("No gene sets are loaded.")
+        self.genes = narrow_combo(QComboBox())
+        self.genes.setAccessibleName("Genes to look for in the sets")
+        self.genes.setToolTip("Which genes of the panel are looked for in the sets.")
+        self.genes.addItem("Raised in the region", _REGION)
+        self.genes.addItem("Predicted best", _BEST)
+        self.genes.currentIndexChanged.connect(self._on_edit)
+        self.most = QSpinBox()
+        self.most.setRange(3, 1000)
+        self.most.setValue(50)
+        self.most.setAccessibleName("Most genes")
+        self.most.setToolTip("At most so many genes are looked for.")
+        row = QHBoxLayout()
+        row.addWidget(self.genes, 1)
+        row.addWidget(QLabel("at most"))
+        row.addWidget(self.most)
+        self.run = make_button("Test the sets", "", self._on_run)
+        self.facts = plain_label()
+        self.facts.setAccessibleName("Genes that were looked for")
+        self.table = FrameTable(_COLUMNS, "Gene sets, the least likely by chance first")
+        self.export = ExportRow(figures=False)
+        self.export.failed.connect(self.show_failure)
+        self.export.written.connect(self._on_written)
+        self.body.addWidget(self.load)
+        self.body.addWidget(self.loaded)
+        self.body.addLayout(row)
+        for widget in (self.run, self.facts, self.table, self.export):
+            self.body.addWidget(widget)
+        self.worker.done.connect(self._on_done)
+
+    def forget(self) -> None:
+        """Another prediction: no region, no answer; the sets stay."""
+        self.inside = self._answer = None
+
+    def use_region(self, inside: NDArray[np.bool_] | None) -> None:
+        """A region was found: (n,) spots in it."""
+        self.inside = inside
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Enable the test, or say why not; show the answer."""
+        reason = ""
+        if self.worker.busy:
+            reason = "A test goes on."
+        elif not self._sets:
+            reason = "Load gene sets first."
+        elif self.genes.currentData() == _REGION and self.inside is None:
+            reason = "Find a region first, or take the genes that are predicted best."
+        self.run.setEnabled(self.known is not None and not reason)
+        self.run.setToolTip(reason or "Compare with the panel, not with the genome.")
+        answer = self._answer
+        for widget in (self.facts, self.table, self.export):
+            widget.setVisible(answer is not None)
+        if answer is None:
+            self.export.offer(None, None)
+
+    def load_file(self, path: str) -> None:
+        """Take the gene sets of a file.
+
+        Raises
+        ------
+        StmaskError
+            If it cannot be read.
+        """
+        self.desk.clear_failure()
+        self._sets = read_gene_sets(path)
+        self.loaded.setText(f"{len(self._sets):,} gene sets of {Path(path).name}.")
+        self.refresh()
+
+    @slot
+    def _on_edit(self) -> None:
+        self.refresh()
+
+    @slot
+    def _on_load(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Load gene sets", "", _FILES)
+        if path:
+            self.load_file(path)
+
+    @slot
+    def _on_run(self) -> None:
+        known = self.known
+        if known is None:
+            return
+        inside = self.inside if self.genes.currentData() == _REGION else None
+        section = snapshot(known.section)
+        self.launch(partial(_enriched, section, inside, self._sets, self.most.value()))
+
+    @slot
+    def _on_done(self, answer: Enriched) -> None:
+        known = self.known
+        if known is None:
+            return
+        self._answer = answer
+        listed = ", ".join(answer.genes[:8]) + (" \u2026" if len(answer.genes) > 8 else "")
+        left = answer.table.attrs.get("left_out", 0)
+        few = f" {left:,} sets have too few genes of the panel." if left else ""
+        self.facts.setText(
+            f"{len(answer.genes)} of {len(known.genes):,} genes: {listed}. Background: the "
+            f"panel.{few}"
+        )
+        self.table.show_frame(answer.table)
+        self.export.offer((lambda: answer.table,), known.section, f"{known.section.name}_sets")
+        self.refresh()
+
+    @slot
+    def _on_written(self, path: object) -> None:
+        self.desk.say(f"Written: {path}")
+
+
+def _enriched(
+    section: Section,
+    inside: NDArray[np.bool_] | None,
+    sets: Mapping[str, tuple[str, ...]],
+    most: int,
+) -> Steps[Enriched]:
+    """Choose genes, then test; without a region those with the best correlation."""
+    genes = [str(gene) for gene in section.adata.var_names]
+    if inside is not None:
+        ranked = yield from region_genes_steps(predicted_values(section), inside, genes)
+        chosen = top_genes(ranked, n=most)
+        if not chosen:
+            raise DataError(
+                "no gene is raised in the region", "find another region, or take the best genes"
+            )
+    else:
+        yield Progress(0, 1, "choosing genes")
+        var = section.adata.var
+        by = var["pcc"] if "pcc" in var else var["expected_pcc"]
+        order = by.sort_values(ascending=False, kind="stable").dropna()
+        chosen = [str(gene) for gene in order.index[:most]]
+    yield Progress(1, 2, "testing gene sets")
+    return Enriched(over_representation(chosen, sets, genes), tuple(chosen))

@@ -1,0 +1,1 @@
+"""SpaHGC: gene expression predicted from histology across sections."""
