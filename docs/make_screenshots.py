@@ -5,6 +5,7 @@
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --vimst PATH
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --mmsrl PATH
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --analyse DATA
+    xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --predict DATA
 
 Without PATH the generated example is shown. DATA is a folder with the real sections that the tests
 use; files of several platforms are opened from it.
@@ -287,6 +288,84 @@ def analyse(data: Path) -> None:
     viewer.close()
 
 
+def predict(data: Path) -> None:
+    """Genes of a breast tumour from its histology and two neighbouring sections."""
+    from napari_stmask import read
+    from napari_stmask.gui.commands import open_dock
+
+    viewer, session, _ = new_viewer()
+    for name in ("C2", "C3", "C4"):
+        section = read(data / "her2st" / f"{name}.h5ad", image=data / "her2st" / f"{name}.jpg")
+        section.name = name
+        section.adata.obs["patient"] = "C"
+        session.add(section)
+    target = next(item for item in session.items.values() if item.label == "C3")
+    session.select(target.id)
+    viewer.reset_view()
+    dock = open_dock(viewer, "Predict genes")
+    settle(300, lambda: "Estimate" in dock.notes.text())
+    shoot(viewer, "predict_window.png")
+
+    dock.start()
+    settle(900, lambda: session.runner.current is None)
+    if dock.card.job.failure is not None:
+        raise SystemExit(dock.card.job.failure.details)
+    genes = dock.results.genes
+    settle(60, lambda: genes._maps is not None)
+    genes.genes.setCurrentIndex(genes.genes.model().index(1, 0))
+    genes.genes.chosen.emit(genes.genes.current())
+    look_at(viewer, dock, genes.scores_title)
+    shoot(viewer, "predict_scores.png")
+    look_at(viewer, dock, genes.export)
+    shoot(viewer, "predict_genes.png")
+    genes.as_image.click()
+    look_at(viewer, dock, genes.export)
+    shoot(viewer, "predict_image.png")
+
+    attention = dock.results.attention
+    dock.results.folds["attention"].expand(animate=False)
+    attention.pick.click()
+    item = session.items[dock.results.known.item_id]
+    x, y = item.section.coords[len(item.section.coords) // 2]
+    click_canvas(viewer, world_of(item, x, y))
+    settle(60, lambda: attention.looked is not None)
+    look_at(viewer, dock, attention.grid_holder)
+    shoot(viewer, "predict_attention.png")
+    dock.results.folds["attention"].collapse(animate=False)
+
+    region = dock.results.region
+    dock.results.folds["region"].expand(animate=False)
+    # The authors' clusters 2 to 4 are the tumour.
+    for row in (2, 3, 4):
+        region.values.item(row).setCheckState(checked())
+    region.run.click()
+    settle(60, lambda: region.inside is not None)
+    look_at(viewer, dock, region.facts)
+    shoot(viewer, "predict_region.png")
+    viewer.close()
+
+
+def look_at(viewer, dock, widget) -> None:
+    """Scroll the dock until a widget is in view, once it has its place."""
+    settle(1)
+    viewer.reset_view()
+    dock.scroller.ensureWidgetVisible(widget)
+
+
+def world_of(item, x: float, y: float):
+    """Row and column in the world of a place of a section."""
+    import numpy as np
+
+    return np.array([y, x]) * (item.section.um_per_px or 1.0) + item.offset
+
+
+def checked():
+    """A ticked row of a list."""
+    from qtpy.QtCore import Qt
+
+    return Qt.CheckState.Checked
+
+
 def click_canvas(viewer, world) -> None:
     """A click of the left button at a position (row, column) in the world."""
     import numpy as np
@@ -346,5 +425,7 @@ if __name__ == "__main__":
             mmsrl(sys.argv[2])
         elif sys.argv[1:2] == ["--analyse"]:
             analyse(Path(sys.argv[2]))
+        elif sys.argv[1:2] == ["--predict"]:
+            predict(Path(sys.argv[2]))
         else:
             main(sys.argv[1] if len(sys.argv) > 1 else None)

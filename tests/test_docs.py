@@ -18,12 +18,14 @@ import yaml
 
 import napari_stmask as stm
 from napari_stmask import cli, cli_run
-from napari_stmask.core.params import DomainParams, FieldInfo, describe
-from napari_stmask.models import available, params_of
+from napari_stmask.core.params import FieldInfo, Params, describe
+from napari_stmask.models import available, params_of, predictors
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-METHOD_PAGES = {name: ROOT / "docs" / "methods" / f"{name}.md" for name in available()}
+METHOD_PAGES = {
+    name: ROOT / "docs" / "methods" / f"{name}.md" for name in (*available(), *predictors())
+}
 TABLES = ("parameters", "presets")
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
@@ -61,7 +63,7 @@ def _allowed(field: FieldInfo) -> str:
     return f"{low} to {high}"
 
 
-def parameter_table(params: type[DomainParams]) -> list[str]:
+def parameter_table(params: type[Params]) -> list[str]:
     """One row per parameter: default, what is allowed, level and meaning."""
     rows = ["| parameter | default | allowed | level | meaning |", "|---|---|---|---|---|"]
     for f in describe(params):
@@ -72,7 +74,7 @@ def parameter_table(params: type[DomainParams]) -> list[str]:
     return rows
 
 
-def preset_table(params: type[DomainParams]) -> list[str]:
+def preset_table(params: type[Params]) -> list[str]:
     """One row per parameter that a preset changes, one column per preset."""
     names = list(params.PRESETS)
     rows = [f"| parameter | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
@@ -308,10 +310,11 @@ def test_citation_file() -> None:
     assert data["cff-version"] == "1.2.0"
     assert {"message", "title", "authors"} <= data.keys()
     dois = {reference["doi"] for reference in data["references"]}
-    from napari_stmask.models import get
+    from napari_stmask.models import get, predictor
 
-    # A method whose paper could not be found has none.
-    assert {get(name).doi for name in METHOD_PAGES} - {""} <= dois
+    # A method whose paper has none, or could not be found.
+    found = {get(n).doi for n in available()} | {predictor(n).doi for n in predictors()}
+    assert found - {""} <= dois
     pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert f'version = "{data["version"]}"' in pyproject
 

@@ -84,7 +84,7 @@ def params(
 
 
 def save_model(result: Result | Prediction, path: str | Path) -> Path:
-    """Write the trained model of a result or a prediction to ``path`` (``.safetensors``), atomically.
+    """Write the model of a result or a prediction to ``path`` (``.safetensors``), atomically.
 
     Raises
     ------

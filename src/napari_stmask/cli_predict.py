@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from .core.prediction import Prediction
 
-__all__ = ["register"]
+__all__ = ["SECTION", "read_section", "register"]
 
 _MARK = "::"
-_SECTION = f"PATH, or PATH{_MARK}IMAGE where its histology lies elsewhere."
+SECTION = f"PATH, or PATH{_MARK}IMAGE where its histology lies elsewhere."
 _Preset = Annotated[
     str | None, typer.Option(help="recommended (default), paper, defaults or a platform.")
 ]
@@ -47,9 +47,9 @@ def register(app: typer.Typer) -> None:
 
 
 def _predict_fixed(
-    target: Annotated[str, typer.Argument(help=f"Section to predict: {_SECTION}")],
+    target: Annotated[str, typer.Argument(help=f"Section to predict: {SECTION}")],
     reference: Annotated[
-        list[str] | None, typer.Option(help=f"Measured section, repeatable: {_SECTION}")
+        list[str] | None, typer.Option(help=f"Measured section, repeatable: {SECTION}")
     ] = None,
     model: Annotated[Path | None, typer.Option(help="Saved model instead of references.")] = None,
     grid: Annotated[
@@ -76,7 +76,7 @@ def _predict_fixed(
 
 
 def _eval_fixed(
-    sections: Annotated[list[str], typer.Argument(help=f"Measured sections: {_SECTION}")],
+    sections: Annotated[list[str], typer.Argument(help=f"Measured sections: {SECTION}")],
     leave_out: Annotated[
         Literal["section", "patient"], typer.Option(help="What is left out in turn.")
     ] = "section",
@@ -128,11 +128,11 @@ def _predict(
         check_table(genes)
     if save_model is not None:
         check_target(save_model)
-    goal = _read(target, reading)
+    goal = read_section(target, reading)
     result = watch(
         iter_predict(
             goal,
-            [_read(one, reading) for one in reference or ()],
+            [read_section(one, reading) for one in reference or ()],
             method=method,
             model=model,
             pitch=grid,
@@ -166,10 +166,11 @@ def _facts(result: Prediction) -> dict[str, Any]:
 
 def _lines(result: Prediction) -> list[str]:
     facts = _facts(result)
-    lines = [
+    first = (
         f"{facts['spots']} spots of {facts['target']}, {facts['genes']} genes, "
         f"learnt from {', '.join(facts['references'])}"
-    ]
+    )
+    lines = [first]
     if result.scores is not None:
         lines += _score_lines(result.scores.rename_axis("prediction").reset_index())
     else:
@@ -214,7 +215,7 @@ def _evaluate(
         raise ParameterError("--seed says nothing here", "use --seeds, such as --seeds 0,1,2")
     found = watch(
         evaluate_steps(
-            [_read(one, reading) for one in sections],
+            [read_section(one, reading) for one in sections],
             method=method,
             leave_out=leave_out,
             groups=group,
@@ -237,7 +238,7 @@ def _evaluate(
     emit(plain(facts), json_out, lines + [f"written to {path}" for path in written])
 
 
-def _read(text: str, reading: dict[str, Any]) -> Section:
+def read_section(text: str, reading: dict[str, Any]) -> Section:
     """The section behind ``PATH`` or ``PATH::IMAGE``."""
     path, mark, image = text.partition(_MARK)
     return read_one(Path(path), reading | {"image": Path(image)} if mark else reading)

@@ -39,7 +39,7 @@ def settings(**values: Any) -> SpaHGCParams:
         "uncertainty": 0, "threads": 1, "device": "cpu", "patch_size": 100.0,
         "learning_rate": 2e-3,
     }  # fmt: skip
-    return SpaHGCParams(**(small | values))
+    return SpaHGCParams.checked(**(small | values))
 
 
 def blobs(side: int, rng: np.random.Generator) -> np.ndarray:

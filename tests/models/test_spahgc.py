@@ -27,16 +27,16 @@ from napari_stmask.core.section import Section
 from napari_stmask.features import retrieval
 from napari_stmask.features.gene_scale import log_expression
 from napari_stmask.features.image_features import image_features
-from napari_stmask.models import get, predictor, predictors
-from napari_stmask.models.base import Predicted, Predictor
-from napari_stmask.models.spahgc.graph import near_graph
+from napari_stmask.models import predictor
+from napari_stmask.models.base import Predicted
+from napari_stmask.models.spahgc.graph import graph_of, near_graph
 from napari_stmask.models.spahgc.head import Head
-from napari_stmask.models.spahgc.inputs import Side, at_positions, blind
-from napari_stmask.models.spahgc.params import SpaHGCParams
+from napari_stmask.models.spahgc.inputs import Side, at_positions, blind, side_of
 from napari_stmask.models.spahgc.state import SpaHGCState
-from napari_stmask.nn import train
+from napari_stmask.models.spahgc.training import Tensors, predict_task, whole_batch
 
 LONGER = {"epochs": 60, "hidden": 64}
+QUICK = {"image_encoder": KEY, "epochs": 25, "hidden": 64, "learning_rate": 5e-3}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def tables() -> list[Section]:
 
 @pytest.fixture(scope="module")
 def quick(tables: list[Section]) -> SpaHGCState:
-    return fit(tables[:2], image_encoder=KEY)
+    return fit(tables[:2], **QUICK)
 
 
 def pcc(found: np.ndarray, target: Section) -> tuple[float, float]:
@@ -145,8 +145,9 @@ def test_genes_are_scaled_by_the_references(trained: SpaHGCState) -> None:
 def test_parts_of_a_prediction(tables: list[Section], quick: SpaHGCState) -> None:
     found = predict(quick, tables[2])
     n = tables[2].n_spots
+    assert isinstance(found, Predicted)
     assert found.values.shape == (n, GENES)
-    assert found.embedding.shape == (n, 32)
+    assert found.embedding.shape == (n, 64)
     assert found.references.shape == found.weights.shape == (n, 7)
     assert found.novelty.shape == (n,)
     assert found.values.dtype == found.weights.dtype == found.novelty.dtype == np.float32
@@ -156,7 +157,7 @@ def test_parts_of_a_prediction(tables: list[Section], quick: SpaHGCState) -> Non
     assert (np.diff(found.weights, axis=1) <= 0).all()
     assert (np.diff(np.sort(found.references, axis=1), axis=1) > 0).all()
     table = quick.reference_table()
-    assert len(table) == found.references.max() + 1 or len(table) > found.references.max()
+    assert len(table) == 2 * n > found.references.max() > n > found.references.min() >= 0
     row = table.iloc[n + 3]
     assert (row["section"], row["spot"]) == ("section1", "section1_3")
     assert (row["x"], row["y"]) == tuple(tables[1].coords[3])
@@ -165,17 +166,20 @@ def test_parts_of_a_prediction(tables: list[Section], quick: SpaHGCState) -> Non
 def test_weights_belong_to_the_references_beside_them(
     tables: list[Section], quick: SpaHGCState
 ) -> None:
-    """The attention of one spot, computed by hand, lies on the rows that are named."""
-    one = replace(quick, nets=quick.nets[:1])
-    found = predict(one, tables[2])
-    net, pool = one.nets[0], one.pool()
-    assert np.ptp(found.weights, axis=1).max() > 1e-3  # they differ at all
-    twin = int(found.references[0, 0])
-    # Without its most attended reference the others take its share, in their old proportions.
-    rest = found.references[0, 1:]
-    assert twin not in rest
-    assert len(pool.features) == 2 * tables[0].n_spots
-    assert net.training is False
+    """The links in another order give each reference the same weight."""
+    net, pool, target = quick.nets[0], quick.pool(), tables[2]
+    one = replace(quick, nets=(net,))
+    found = predict(one, target)
+    assert np.ptp(found.weights, axis=1).max() > 0.01  # they differ at all
+    raw = target.adata.obsm["patches"]
+    side = drain(side_of(target, one.standard(raw), np.empty((144, 0), np.float32), one.params))
+    rows = np.sort(found.references, axis=1)
+    data = drain(graph_of(side, pool, rows, one.params))
+    batch = whole_batch(data, torch.device("cpu"))
+    tensors = Tensors(*map(torch.from_numpy, (side.features, pool.features, pool.expression)))
+    _, _, weights = predict_task(net, tensors, batch)
+    by_hand = np.take_along_axis(weights, np.argsort(np.argsort(found.references, 1), 1), 1)
+    np.testing.assert_allclose(found.weights, by_hand, atol=1e-5)
 
 
 @pytest.mark.parametrize("width", [48, 118, 512, 1024, 2560])
@@ -206,8 +210,9 @@ def test_positions_without_spots(sections: list[Section], trained: SpaHGCState) 
 
 
 def test_same_seed_same_prediction(tables: list[Section], quick: SpaHGCState) -> None:
-    again = fit(tables[:2], image_encoder=KEY)
-    other = fit(tables[:2], image_encoder=KEY, seed=1)
+    assert quick.head.weights[2] > 0.1  # the networks have a say
+    again = fit(tables[:2], **QUICK)
+    other = fit(tables[:2], **QUICK, seed=1)
     first, second, third = (predict(s, tables[2]).values for s in (quick, again, other))
     np.testing.assert_array_equal(first, second)
     assert np.abs(first - third).max() > 1e-4
@@ -236,7 +241,7 @@ def test_global_generators_and_sections_are_left_alone(tables: list[Section]) ->
     assert torch.equal(torch.get_rng_state(), state)
     np.testing.assert_array_equal(np.random.get_state()[1], legacy)  # noqa: NPY002
     for section, (counts, features) in zip(tables, before, strict=True):
-        assert (section.adata.X != counts).nnz == 0
+        assert (counts != section.adata.X).nnz == 0
         np.testing.assert_array_equal(section.adata.obsm["patches"], features)
 
 
@@ -337,7 +342,7 @@ def test_too_few_references(tables: list[Section]) -> None:
 
 
 def test_features_of_different_encoders(tables: list[Section]) -> None:
-    with pytest.raises(DataError, match="section1.*has? .*10 columns|10 columns.*12"):
+    with pytest.raises(DataError, match=r"section1.* 10 columns.* 12"):
         fit([tables[0], tabled(1, width=10)], image_encoder=KEY)
 
 
@@ -362,88 +367,3 @@ def test_fewer_genes_than_asked_for_are_said(tables: list[Section]) -> None:
     state = fit(tables[:2], image_encoder=KEY, n_genes=80, epochs=1)
     assert len(state.genes) == GENES
     assert any(f"Only {GENES} genes" in note for note in state.notes)
-
-
-# Cancelling
-
-
-def test_cancelled_within_a_step(
-    tables: list[Section], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(train, "_SILENCE", -1.0)
-    taken: list[int] = []
-    step = train._step
-
-    def counted(*arguments: object) -> dict[str, float]:
-        taken.append(1)
-        return step(*arguments)
-
-    monkeypatch.setattr(train, "_step", counted)
-    threads = torch.get_num_threads()
-    params = settings(image_encoder=KEY, epochs=50, threads=2, batch_spots=100)
-    steps = predictor("spahgc").fit(tables[:2], [0, 1], params)
-    event = next(e for e in steps if e.phase == "training")
-    assert event.step == 0  # inside the first epoch
-    done = len(taken)
-    assert done == 1
-    steps.close()
-    assert len(taken) == done
-    assert torch.get_num_threads() == threads
-    assert not list(tmp_path.iterdir())
-
-
-def test_events_of_a_run(tables: list[Section]) -> None:
-    events = list(predictor("spahgc").fit(tables[:2], [0, 1], settings(image_encoder=KEY)))
-    training = [e for e in events if e.phase == "training"]
-    assert training[-1].step == training[-1].total == 2 * 4
-    assert all(0 <= e.fraction <= 1 for e in events)
-    assert {"gene panel", "retrieval", "training"} <= {e.phase for e in events}
-
-
-# Interface
-
-
-def test_it_is_a_predictor_and_no_method_of_domains() -> None:
-    assert predictors() == ["spahgc"]
-    assert isinstance(predictor("spahgc"), Predictor)
-    with pytest.raises(ParameterError, match="finds no domains"):
-        get("spahgc")
-    with pytest.raises(ParameterError, match="no method 'vimst' that predicts"):
-        predictor("vimst")
-
-
-def test_estimate_grows_with_the_work(tables: list[Section]) -> None:
-    method = predictor("spahgc")
-    few, many = (
-        method.estimate(tables[2], tables[:2], settings(image_encoder=KEY, epochs=e))
-        for e in (10, 100)
-    )
-    assert 0 < few.seconds < many.seconds
-    assert few.peak_bytes > 0
-    alone = method.estimate(None, tables[:2], settings(image_encoder=KEY, epochs=10))
-    assert alone.seconds <= few.seconds
-
-
-@pytest.mark.parametrize(
-    ("values", "word"),
-    [
-        ({"hidden": 100, "heads": 8}, "heads"),
-        ({"panel": "list"}, "list"),
-        ({"gene_list": "genes.txt"}, "list"),
-        ({"mask_reference": 1.0}, "mask_reference"),
-        ({"image_encoder": "nothing"}, "encoder"),
-    ],
-)
-def test_impossible_settings(values: dict, word: str) -> None:
-    with pytest.raises(ParameterError, match=word):
-        settings(**values)
-
-
-@pytest.mark.parametrize("name", sorted(SpaHGCParams.PRESETS))
-def test_presets_are_possible(name: str) -> None:
-    assert SpaHGCParams(**SpaHGCParams.PRESETS[name]).hidden % 4 == 0
-
-
-def test_result_type(tables: list[Section], quick: SpaHGCState) -> None:
-    assert isinstance(predict(quick, tables[2]), Predicted)

@@ -9,6 +9,7 @@ from tests.models.spahgc_helpers import settings, side_with
 
 from napari_stmask.core.errors import DataError
 from napari_stmask.core.progress import drain
+from napari_stmask.models.spahgc import graph
 from napari_stmask.models.spahgc.fitting import _pieces
 from napari_stmask.models.spahgc.graph import (
     CLOSE,
@@ -184,19 +185,48 @@ def test_close_references_equal_brute_force(mode: str) -> None:
     np.testing.assert_array_equal(source.reshape(-1, 3), np.argsort(away, axis=1)[:, :3])
 
 
+def test_equal_references_are_close_to_each_other_and_not_to_themselves() -> None:
+    """More equal ones than there are links: the first others of them."""
+    one = side(1)
+    rows = np.r_[np.zeros(6, int), np.arange(1, 31)]
+    pool = pool_of(replace(one, features=one.features[rows], expression=one.expression[rows]))
+    index = np.tile(np.arange(36), (4, 1))
+    target = side(0, n=2)
+    data = drain(graph_of(target, pool, index, settings(n_references=36)))
+    source = data[CLOSE].edge_index[0].view(-1, 3).numpy()
+    assert (source != np.arange(36)[:, None]).all()
+    assert source[:6].tolist() == [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2], [0, 1, 2], [0, 1, 2]]
+
+
+def test_close_ones_of_many_references_by_components(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 13 columns the first 12 components: nearly the same links, and never a loop."""
+    exact = built()[-1][CLOSE].edge_index
+    monkeypatch.setattr(graph, "_MANY", 10)
+    monkeypatch.setattr(graph, "_WIDTH", 12)
+    close = built()[-1][CLOSE].edge_index
+    assert torch.equal(close[1], exact[1])
+    assert (close[0] != close[1]).all()
+    shared = [len({*a} & {*b}) for a, b in zip(rows_of(close), rows_of(exact), strict=True)]
+    assert 2.2 < np.mean(shared) < 3
+
+
+def rows_of(edges: torch.Tensor) -> list[list[int]]:
+    return edges[0].view(-1, 3).tolist()
+
+
 def test_links_as_the_network_takes_them() -> None:
     target, pool, index, _, data = built()
-    graph = linked(data)
+    found = linked(data)
     rows = data["reference"].row.numpy()
-    np.testing.assert_array_equal(rows[graph.refers.index.numpy()].reshape(index.shape), index)
-    near, close = graph.near.matrix.to_dense().numpy(), graph.close.matrix.to_dense().numpy()
+    np.testing.assert_array_equal(rows[found.refers.index.numpy()].reshape(index.shape), index)
+    near, close = found.near.matrix.to_dense().numpy(), found.close.matrix.to_dense().numpy()
     np.testing.assert_allclose(near.sum(1), 1, atol=1e-6)
     np.testing.assert_allclose(close.sum(1), 1, atol=1e-6)
     ones = near_graph(target, settings()).toarray()
     np.testing.assert_allclose(near, ones / ones.sum(1, keepdims=True), atol=1e-6)
     source, listener = data[CLOSE].edge_index.numpy()
     assert (close[listener, source] > 0).all()
-    assert len(pool.features) >= graph.refers.n_references
+    assert len(pool.features) >= found.refers.n_references
 
 
 def test_links_in_another_order_are_the_same_graph() -> None:

@@ -30,13 +30,20 @@ def contrary(seed: int = 0):
     return [(y + common), common, (y + common + rng.normal(size=y.shape))], y
 
 
+def drawn(some: list[np.ndarray], y: np.ndarray, belief: float = 100.0) -> np.ndarray:
+    """The same least squares on the tables themselves, the prior as three more rows."""
+    table = np.stack([p.ravel() for p in some], 1).astype(np.float64)
+    pull = np.sqrt((table**2).sum(0) * belief / len(y))
+    rows = np.vstack([table, np.diag(pull)])
+    return nnls(rows, np.r_[y.ravel(), pull * [0.5, 0.0, 0.5]])[0]
+
+
 @pytest.mark.parametrize("make", [parts, contrary])
 @pytest.mark.parametrize("seed", range(3))
 def test_weights_are_non_negative_least_squares(make, seed: int) -> None:
     some, y = make(seed)
     found = fit_head([p.astype(np.float32) for p in some], y.astype(np.float32), calibrate=False)
-    expected = nnls(np.stack([p.ravel() for p in some], 1).astype(np.float64), y.ravel())[0]
-    np.testing.assert_allclose(found.weights, expected, atol=1e-4)
+    np.testing.assert_allclose(found.weights, drawn(some, y), atol=1e-4)
     assert (found.weights >= 0).all()
 
 
@@ -47,13 +54,38 @@ def test_a_part_with_a_minus_gets_nothing() -> None:
     assert fit_head(some, y, calibrate=False).weights[1] == 0
 
 
+def test_few_spots_say_little() -> None:
+    """The fewer spots, the nearer to half ridge and half network."""
+    some, y = parts(noise=(2.0, 2.0, 0.3))
+    few, many = (fit_head([p[:n] for p in some], y[:n], calibrate=False).weights for n in (8, 200))
+    prior = np.array([0.5, 0.0, 0.5])
+    assert np.abs(few - prior).max() < 0.5 * np.abs(many - prior).max()
+
+
 @pytest.mark.parametrize("calibrate", [False, True])
 @pytest.mark.parametrize("make", [parts, contrary])
-def test_never_farther_than_any_part_alone(make, calibrate: bool) -> None:
+def test_never_farther_than_ridge_alone(make, calibrate: bool) -> None:
     for seed in range(5):
         some, y = make(seed)
         answer = fit_head(some, y, calibrate=calibrate)(some)
-        assert all(mse(answer, y) <= mse(part, y) + 1e-6 for part in some)
+        assert mse(answer, y) <= mse(some[0], y) + 1e-6
+
+
+def test_ridge_alone_where_the_prior_would_do_harm() -> None:
+    """Few spots, a perfect regression and a network far off: not half of each."""
+    _, y = parts()
+    far = np.random.default_rng(1).normal(size=y.shape).astype(np.float32)
+    some = [y[:6], far[:6], far[:6]]
+    assert mse(sum(w * p for w, p in zip(drawn(some, y[:6]), some, strict=True)), y[:6]) > 0.01
+    head = fit_head(some, y[:6], calibrate=False)
+    assert head.weights.tolist() == [1, 0, 0]
+
+
+def test_half_of_each_where_none_says_anything() -> None:
+    _, y = parts()
+    head = fit_head([-y, -y, -y], y, calibrate=False)
+    assert head.weights.tolist() == [0.5, 0, 0.5]
+    np.testing.assert_allclose(head.expected_pcc, -1, atol=1e-5)
 
 
 def test_the_best_part_counts_most() -> None:

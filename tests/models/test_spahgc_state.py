@@ -146,9 +146,14 @@ def parts_of(path: Path) -> tuple[dict, dict]:
 def test_every_tensor_is_needed_and_of_its_shape(path: Path) -> None:
     """A file without one of its tensors, or with one row less of it, is refused."""
     meta, tensors = parts_of(path)
-    groups = {name.split(".", 1)[0] + "." + name.rsplit(".", 1)[-1]: name for name in tensors}
-    for name in groups.values():
-        for kept in (None, tensors[name][:-1], tensors[name].reshape(-1, 1, 1)):
+    # Of the many weights of a network one of each kind.
+    kinds = {name.split(".", 1)[0] + "." + name.rsplit(".", 1)[-1]: name for name in tensors}
+    tables = [name for name in tensors if not name.startswith("net")]
+    for name in {*kinds.values(), *tables}:
+        whole = tensors[name]
+        for kept in (None, whole[:-1], whole.reshape(-1, 1, 1), whole.to(torch.float16)):
+            if name.startswith("net") and kept is not None and kept.shape == whole.shape:
+                continue  # weights are converted
             others = {k: v for k, v in tensors.items() if k != name}
             changed = others if kept is None else others | {name: kept.contiguous()}
             save_file(changed, path, metadata=meta)
@@ -166,8 +171,7 @@ def test_every_tensor_is_needed_and_of_its_shape(path: Path) -> None:
         lambda facts: facts | {"genes": facts["genes"][1:]},
         lambda facts: facts | {"spots": facts["spots"][1:]},
         lambda facts: facts | {"sections": []},
-        lambda facts: facts | {"nets": 3},
-        lambda facts: facts | {"nets": 0},
+        lambda facts: facts | {"sides": [*facts["sides"], facts["sides"][0]]},
         lambda facts: facts | {"alphas": facts["alphas"][:-1]},
         lambda facts: facts | {"alphas": ["x"] * 3},
         lambda facts: facts | {"history": [1, 2]},
@@ -190,4 +194,12 @@ def test_damaged_settings(path: Path) -> None:
     for text in ("{}", "nothing", json.dumps({"hidden": 64}), json.dumps({"unknown": 1})):
         save_file(tensors, path, metadata=meta | {"params": text})
         with pytest.raises(StmaskError):
+            SpaHGCState.load(path)
+
+
+def test_tables_that_do_not_belong_are_refused(path: Path) -> None:
+    meta, tensors = parts_of(path)
+    for name in ("ridge9.weights", "standard.mean", "other"):
+        save_file(tensors | {name: torch.zeros(3)}, path, metadata=meta)
+        with pytest.raises(FileFormatError):
             SpaHGCState.load(path)

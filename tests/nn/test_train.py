@@ -124,3 +124,19 @@ def test_absent_device_is_said() -> None:
         with pytest.raises(ResourceError, match="cuda"):
             choose_device("cuda")
     assert choose_device("cpu").type == "cpu"
+
+
+def test_a_term_is_averaged_over_the_steps_that_have_it() -> None:
+    """And its curve is as long as the others, though an epoch may pass without it."""
+    net = torch.nn.Linear(1, 1)
+
+    def losses(step: tuple[int, int]):
+        loss = net(torch.ones(1, 1)).square().sum()
+        extra = {"now and then": torch.tensor(6.0)} if step in ((0, 1), (2, 0)) else {}
+        return loss, {"loss": loss} | extra
+
+    history = drain(
+        train(net, lambda epoch: ((epoch, i) for i in range(3)), losses, Optimisation(4))
+    )
+    assert history["now and then"] == [6.0] * 4
+    assert len(history["loss"]) == 4

@@ -20,7 +20,7 @@ from ..core.progress import Progress, Steps, drain
 
 __all__ = ["ALPHAS", "Ridge", "fit_ridge", "ridge_steps"]
 
-ALPHAS = tuple(float(f * 10**e) for e in range(5) for f in (1, 3)) + (1e5,)
+ALPHAS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5)
 """Penalties that are tried, in units of the mean variance of a feature."""
 _MOST_FOLDS = 8
 _WORK = 1e9

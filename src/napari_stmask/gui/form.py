@@ -139,7 +139,7 @@ class ParamsForm(QWidget):
             name = error.problem.split(" = ")[0]
             title = self._infos[name].title if name in self._infos else name
             # The encoder's input says what to choose there, not how to write it as a text.
-            own = self._encoder_problem() if name == "image_encoder" else ""
+            own = self._encoder_problem() if name == "image_encoder" else self._file_problem()
             self.problem = own or f"{title}: {error.remedy}."
         self.note.setText(f"\u26a0 {self.problem}" if self.problem else "")
         self.note.setVisible(bool(self.problem))
@@ -149,6 +149,13 @@ class ParamsForm(QWidget):
         if self._encoder is None or not uses_image(self.values(), self._section):
             return ""
         return self._encoder.problem()
+
+    def _file_problem(self) -> str:
+        """Which file that counts is not chosen yet."""
+        for name, widget in self.fields.items():
+            if isinstance(widget, PathField) and name not in self.idle and not widget.value():
+                return f"{self._infos[name].title}: choose a file."
+        return ""
 
     def _add(self, info: FieldInfo) -> None:
         own = self._encoder if info.name == CONSENT else None

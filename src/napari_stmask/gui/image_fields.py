@@ -10,7 +10,7 @@ from .encoder_field import PRECOMPUTED
 
 __all__ = ["idle_image_fields", "uses_image"]
 
-_PATCH = ("patch_size", "patch_unit", "stain")
+_PATCH = ("patch_size", "patch_unit", "n_scales", "stain")
 _TRANSFORMER = ("cross_fit", "transformer_epochs")
 _BRANCH = (
     "image_weight",

@@ -122,7 +122,7 @@ class Session:
         show: bool = True,
         offset: tuple[float, float] | None = None,
     ) -> Item:
-        """Take a section in, with the results it carries, and show it.
+        """Take a section in, with its results, and show it, at ``offset`` or at a free place.
 
         A section that is known is brought up to date: runs made elsewhere since then appear.
         """

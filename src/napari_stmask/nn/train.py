@@ -89,7 +89,7 @@ def train(
     Returns
     -------
     dict
-        Term -> mean of each epoch.
+        Term -> mean over the steps of each epoch that had it.
 
     Raises
     ------
@@ -101,22 +101,24 @@ def train(
     form = torch.optim.AdamW if optimisation.decoupled else torch.optim.Adam
     opt = form(model.parameters(), lr=optimisation.lr, weight_decay=optimisation.weight_decay)
     history: dict[str, list[float]] = {}
+    means: dict[str, float] = {}
     best, best_epoch, best_state = math.inf, 0, None
     total = total or optimisation.epochs
     for epoch in range(optimisation.epochs):
         model.train()
         sums: dict[str, float] = {}
-        n_batches = 0
+        counts: dict[str, int] = {}
         said = time.monotonic()
         for batch in batches(epoch):
             terms = _step(model, opt, losses, batch, optimisation.clip)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + value
-            n_batches += 1
+                counts[name] = counts.get(name, 0) + 1
             if time.monotonic() - said > _SILENCE:
                 said = time.monotonic()
                 yield Progress(offset + epoch, total, label)
-        means = {name: value / n_batches for name, value in sums.items()}
+        # A term that no step of this epoch had: its curve goes on level.
+        means |= {name: value / counts[name] for name, value in sums.items()}
         if not all(map(math.isfinite, means.values())):
             raise DataError(
                 f"the loss is no longer finite in epoch {epoch + 1}",
@@ -126,7 +128,7 @@ def train(
             history.setdefault(name, []).append(value)
         if after_epoch is not None:
             yield from after_epoch(epoch + 1)
-        yield Progress(offset + epoch + 1, total, label, means)
+        yield Progress(offset + epoch + 1, total, label, dict(means))
         if monitor is not None and optimisation.patience:
             value = monitor()
             history.setdefault("monitor", []).append(value)

@@ -17,8 +17,8 @@ from ..session import Session
 __all__ = ["PickButton", "SpotMark", "SpotPicker"]
 
 _COLOR = "#FF2BD6"
-_SIDE = 2.4
-"""Width of the mark around a spot, in distances between spots."""
+_SIDE, _SMALL = 2.4, 1.1
+"""Width of the mark around a spot, and around one of several, in distances between spots."""
 
 
 class SpotPicker(QObject):
@@ -98,9 +98,9 @@ class SpotMark(Mark):
         self.draw(item, spot, _SIDE * item.section.lattice.pitch)
 
     def rings(self, spots: Sequence[tuple[Item, int]]) -> None:
-        """Draw it around spots of several sections."""
+        """Draw smaller ones around spots of several sections, which may lie side by side."""
         self.draw_several(
-            [(item, spot, _SIDE * item.section.lattice.pitch) for item, spot in spots]
+            [(item, spot, _SMALL * item.section.lattice.pitch) for item, spot in spots]
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -17,6 +18,18 @@ __all__ = ["StepWorker"]
 INTERVAL = 0.1
 """Shortest time in seconds between two events that reach the window."""
 Make = Callable[[], Steps[Any]]
+
+
+class _Flags:
+    """The flag of the running worker; outlives the object that set it."""
+
+    def __init__(self) -> None:
+        self.flag: threading.Event | None = None
+
+    def stop(self, *_: object) -> None:
+        """Let the worker end at its next event."""
+        if self.flag is not None:
+            self.flag.set()
 
 
 class StepWorker(QObject):
@@ -35,10 +48,11 @@ class StepWorker(QObject):
         super().__init__(parent)
         self._number = 0
         self._running = False
-        # Shared with `_stop`, which outlives this object.
-        self._flags: list[threading.Event] = []
-        flags = self._flags
-        self.destroyed.connect(lambda: _stop(flags))
+        self._flags = _Flags()
+        # Qt may delete this object while Python keeps it, and the other way round. The registry
+        # of `finalize` keeps the flags: a slot of what is being collected would crash.
+        weakref.finalize(self, self._flags.stop)
+        self.destroyed.connect(self._flags.stop)
 
     @property
     def busy(self) -> bool:
@@ -52,8 +66,7 @@ class StepWorker(QObject):
         self.cancel()
         self._number += 1
         self._running = True
-        flag = threading.Event()
-        self._flags[:] = [flag]
+        flag = self._flags.flag = threading.Event()
         # napari keeps a worker's arguments for ever; the box is empty once the work has begun.
         worker = create_worker(_work, self._number, flag, [make], _start_thread=False)
         worker.yielded.connect(self._on_yielded)
@@ -62,7 +75,7 @@ class StepWorker(QObject):
 
     def cancel(self) -> None:
         """Stop; the thread ends at its next event, and what it still returns is ignored."""
-        _stop(self._flags)
+        self._flags.stop()
         if self._running:
             self._running = False
             self._number += 1
@@ -84,11 +97,6 @@ class StepWorker(QObject):
         else:
             self.done.emit(value)
         self.ended.emit()
-
-
-def _stop(flags: list[threading.Event]) -> None:
-    for flag in flags:
-        flag.set()
 
 
 def _work(

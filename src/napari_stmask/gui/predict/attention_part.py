@@ -117,6 +117,10 @@ class AttentionPart(Part):
         self._mark.remove()
         self._others.remove()
 
+    def back(self) -> None:
+        """The patches are seen again: mark their spots."""
+        self._draw_marks()
+
     def refresh(self) -> None:
         """Whether spots can be clicked."""
         item = self._item()

@@ -21,7 +21,7 @@ from ..form import ParamsForm
 from ..guard import Failure, slot
 from ..image_fields import uses_image
 from ..model import TITLES
-from ..parts import MessageStrip, Page, narrow_combo, plain_label
+from ..parts import Fold, MessageStrip, Page, narrow_combo, plain_label
 from ..run_card import RunCard
 from ..runner import Job
 from ..session import session_of
@@ -83,7 +83,6 @@ class PredictDock(Page):
         self.data = DataPart(self.session)
         self.data.changed.connect(self._on_edit)
         self.body.addWidget(self.data)
-        self.body.addWidget(titled("Embedding and model"))
         self.presets = narrow_combo(QComboBox())
         self.presets.setAccessibleName("Preset")
         self.presets.setToolTip("Fills all fields; edit them afterwards as you like.")
@@ -95,7 +94,9 @@ class PredictDock(Page):
         self.body.addLayout(row)
         self.form = ParamsForm(model)
         self.form.changed.connect(self._on_edit)
-        self.body.addWidget(self.form)
+        self.fold = Fold("Embedding and model", self.form)
+        self.fold.toggled.connect(self._check)
+        self.body.addWidget(self.fold)
         self._build_run()
         self.results = Results(self)
         self.body.addWidget(self.results)
@@ -240,7 +241,9 @@ class PredictDock(Page):
         self.run.setEnabled(not reason)
         self.run.setToolTip(reason or "Train and predict; the window stays usable.")
         self.why.setText(f"\u26a0 {reason}")
-        self.why.setVisible(bool(reason) and reason != self.form.problem)
+        # The form says itself what is wrong in it, where it can be seen.
+        seen = reason == self.form.problem and self.fold.isExpanded()
+        self.why.setVisible(bool(reason) and not seen)
         if reason or self._notes.facts:
             self._later.stop()
         else:

@@ -22,6 +22,8 @@ __all__ = ["GeneMaps", "Look", "show_map", "show_maps"]
 
 Values = NDArray[np.floating[Any]]
 _KEY = "spahgc_map"
+_WIDE = 0.85
+"""Diameter of a spot of a map in distances between spots: gaps between true spots hide it."""
 _LINKED = ("contrast_limits", "colormap", "gamma")
 
 
@@ -185,6 +187,7 @@ def _points(
     features = pd.DataFrame(options["features"]).assign(value=shown)
     options |= {
         "name": name,
+        "size": _WIDE * item.section.lattice.pitch,
         "face_color": _colours(shown, limits, colormap),
         "features": features,
         "border_width": 0.0,

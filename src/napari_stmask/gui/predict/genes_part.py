@@ -25,22 +25,22 @@ __all__ = ["GenesPart"]
 
 _SCORES = (
     Column("method", "Prediction", width=0),
-    Column("pcc_mean", "PCC", ".3f", "Mean over genes of Pearson's correlation.", 54, best=True),
-    Column("pcc_median", "Median", ".3f", "Median over genes of the correlation.", 54, best=True),
-    Column("spearman_mean", "Rank", ".3f", "Mean over genes of Spearman's.", 54, best=True),
-    Column("rmse", "RMSE", ".3f", "Root mean squared error, log units; smaller is better.", 48),
+    Column("pcc_mean", "PCC", ".3f", "Mean over genes of Pearson's correlation.", 66, best=True),
+    Column("pcc_median", "Median", ".2f", "Median over genes of the correlation.", 52),
+    Column("spearman_mean", "Rank", ".2f", "Mean over genes of Spearman's.", 37),
+    Column("rmse", "Err.", ".2f", "Root mean squared error, log units; smaller is better.", 36),
 )
 _GENES = (
     Column("gene", "Gene", width=0),
-    Column("pcc", "PCC", ".2f", "Pearson's correlation of predicted and measured values.", 42),
-    Column("spearman", "Rank", ".2f", "Spearman's correlation.", 42),
-    Column("rmse", "RMSE", ".2f", "Root mean squared error, log units.", 46),
+    Column("pcc", "PCC", ".2f", "Pearson's correlation of predicted and measured values.", 37),
+    Column("spearman", "Rank", ".2f", "Spearman's correlation.", 38),
+    Column("rmse", "Err.", ".2f", "Root mean squared error, log units.", 37),
     Column("ceiling", "Ceil.", ".2f", "How well a perfect prediction could correlate with "
-           "counts this sparse.", 42),
+           "counts this sparse.", 37),
     Column("expected_pcc", "Exp.", ".2f", "Correlation expected from reference spots that were "
-           "left out.", 42),
-    Column("expected_error", "Error", ".2f", "Expected error, log units.", 46),
-    Column("detected", "Seen", ".0%", "Share of the target's spots with counts of the gene.", 46),
+           "left out.", 37),
+    Column("expected_error", "Err.", ".2f", "Error expected from them, log units.", 37),
+    Column("detected", "Seen", ".0%", "Share of the target's spots with counts of the gene.", 42),
 )  # fmt: skip
 _ORACLE = "depth (oracle)"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ...core.progress import Progress, Steps
 from ...core.section import Section
 from ...viz.raster import rasterise
+from .. import layers
 from ..model import Item
 from ..placing import box
 from ..runner import Job
@@ -77,6 +78,10 @@ class PredictionJob(Job):
         item = session.add(section, raster=raster, offset=_below(session, target, section))
         remember(item, Known(prediction, item.id, self.section_id, self.reference_ids or {}))
         self.found = item.id
+        if session.viewer is not None and not all(
+            layers.in_view(session.viewer, x) for x in layers.layers_of(session.viewer, item.id)
+        ):
+            session.viewer.reset_view()
         # The request holds whole sections; a finished run needs them no more.
         self.request = None
         if not self.watched and before in session.items:

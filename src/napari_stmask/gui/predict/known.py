@@ -45,7 +45,8 @@ class Known:
     @property
     def genes(self) -> pd.Index:
         """The panel."""
-        return pd.Index(self.section.adata.var_names)
+        found: pd.Index = self.section.adata.var_names
+        return found
 
     @property
     def params(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,7 @@ class RegionPart(Part):
         """Column and values; both ways to a region."""
         self.inside: NDArray[np.bool_] | None = None
         self._labels: dict[str, list[str]] = {}
+        self._asked: list[tuple[Any, ...]] = []
         self.column = narrow_combo(QComboBox())
         self.column.setAccessibleName("Annotation of the references")
         self.column.setToolTip("Column of obs of the reference sections that names regions.")
@@ -75,9 +77,12 @@ class RegionPart(Part):
 
     def refresh(self) -> None:
         """Offer the annotations of open references."""
-        labels = region_labels([item.section for item in self._references().values()])
-        if labels != self._labels:
-            self._labels = labels
+        sections = [item.section for item in self._references().values()]
+        # Looking through all columns takes a while, and this is called often.
+        asked = [(id(section), *section.adata.obs.columns) for section in sections]
+        if asked != self._asked:
+            self._asked = asked
+            labels = self._labels = region_labels(sections)
             kept = self.column.currentText()
             names = sorted(labels, key=lambda n: (not n.lower().startswith(_LIKELY), n))
             with QSignalBlocker(self.column):
@@ -86,8 +91,8 @@ class RegionPart(Part):
                 self.column.setCurrentIndex(max(self.column.findText(kept), 0))
             self._list_values()
         for widget in (self.column, self.values, self.run):
-            widget.setVisible(bool(labels))
-        self.none.setVisible(not labels and self.known is not None)
+            widget.setVisible(bool(self._labels))
+        self.none.setVisible(not self._labels and self.known is not None)
         self.facts.setVisible(bool(self.facts.text()))
         self._check()
 
@@ -199,7 +204,7 @@ def _part(section: Section) -> Steps[NDArray[np.intp]]:
 def _facts(found: FoundRegion, name: str) -> str:
     inside = int(found.inside.sum())
     lines = [
-        f"{inside:,} of {len(found.probability):,} spots are rather {name}.",
+        f"Rather inside ({name}) than not: {inside:,} of {len(found.probability):,} spots.",
         f"Learnt from {found.learnt_from:,} annotated reference spots.",
     ]
     if found.scores is not None:

@@ -102,7 +102,9 @@ class Results(QWidget):
 
     @slot
     def _on_fold(self) -> None:
-        if not self.folds["attention"].isExpanded():
+        if self.folds["attention"].isExpanded():
+            self.attention.back()
+        else:
             self.attention.left()
 
     @slot

@@ -31,6 +31,8 @@ MANY = 50
 """Near references whose mean stands beside ridge regression and network."""
 _PIECES = 2
 """A single section, or patient, is cut into so many pieces that learn from one another."""
+_WORTHLESS = 0.1
+"""Mean correlation with spots left out below which a warning is due."""
 _GAP = 2.0
 """Distance of the pieces, in pitches: spots side by side are too alike to learn from."""
 
@@ -85,6 +87,12 @@ def fit_state(
             "All references are one section or patient: pieces of it learnt from one another."
         )
     trained = yield from _Fitting(learning, scale, params, device).steps()
+    expected = float(np.nan_to_num(trained.head.expected_pcc).mean())
+    if not released and expected < _WORTHLESS:
+        notes.append(
+            f"Reference spots that were left out could not be predicted (mean correlation "
+            f"{expected:.2f}): do not rely on what is predicted of the target."
+        )
     return SpaHGCState(
         params,
         tuple(genes),

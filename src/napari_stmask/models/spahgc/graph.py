@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
-from torch_geometric.data import HeteroData
 
 from ...core.errors import DataError
 from ...core.progress import Progress, Steps
@@ -22,6 +21,9 @@ from ...nn.linked import Links
 from ...nn.sparse import Operator
 from .inputs import Side
 from .params import SpaHGCParams
+
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
 
 __all__ = [
     "CLOSE",
@@ -199,6 +201,9 @@ def graph_of(
         ``(target, near, target)``, ``(reference, refers, target)`` and ``(reference, close,
         reference)``, each from the neighbour to the node that listens.
     """
+    # Seconds to import, and nobody who asks which methods there are should wait for it.
+    from torch_geometric.data import HeteroData
+
     used, local = np.unique(index, return_inverse=True)
     close = yield from _close(pool.features[used], pool.expression[used], params)
     near = near_graph(side, params).tocoo()
@@ -236,9 +241,11 @@ def _close(features: Float, expression: Float, params: SpaHGCParams) -> Steps[ND
         if m > _MANY and joint.shape[1] > _WIDTH:
             yield Progress(0, 0, "preparing", message="")
             joint = PCA(_WIDTH, svd_solver="covariance_eigh").fit_transform(joint)
-    own = np.arange(m)
-    found = yield from retrieve(joint, joint, k, metric="l2", query_groups=own, pool_groups=own)
-    return found.index
+    found = yield from retrieve(joint, joint, k + 1, metric="l2")
+    other = found.index != np.arange(m)[:, None]
+    # Among more than k equal ones a reference need not find itself.
+    other[other.all(axis=1), -1] = False
+    return np.asarray(found.index[other].reshape(m, k))
 
 
 def linked(data: HeteroData, device: torch.device | str = "cpu") -> Linked:

@@ -24,6 +24,11 @@ __all__ = ["PARTS", "Head", "fit_head", "parts_of"]
 Float = NDArray[np.float32]
 PARTS = ("ridge", "references", "network")
 """What is summed up."""
+_PRIOR = np.array([0.5, 0.0, 0.5])
+_BELIEF = 100
+"""Spots that the prior weights count for."""
+_LEAST = 0.05
+"""Sum of the weights below which nothing is predicted."""
 _SHRINK = 0.25
 """Weight of "no correction" beside the evidence of a gene, in units of its predicted variance."""
 _SLOPE = (0.2, 3.0)
@@ -57,7 +62,7 @@ class Head:
         """The network as it is."""
         unknown = np.full(n_genes, np.nan, dtype=np.float32)
         one, zero = np.ones(n_genes, np.float32), np.zeros(n_genes, np.float32)
-        return cls(np.array([0, 0, 1], np.float32), one, zero, unknown, unknown)
+        return cls(np.array([0, 0, 1], np.float32), one, zero, unknown, unknown.copy())
 
     def __call__(self, parts: Sequence[Float]) -> Float:
         """(n, n_genes) answer from the predictions of `PARTS`, in scaled units."""
@@ -68,8 +73,11 @@ class Head:
 def fit_head(parts: Sequence[Float], measured: Float, *, calibrate: bool) -> Head:
     """Weights and corrections from predictions of spots that were left out.
 
-    The weights solve non-negative least squares over all genes, so that over the spots left out
-    the sum is never farther from the measurement than ridge regression alone is.
+    The weights solve non-negative least squares over all genes, drawn towards half ridge and
+    half network as if a hundred spots had said so: a few spots left out say little. Where ridge
+    regression alone comes closer to the measurement of these spots, it is taken alone. Where
+    none of them says anything of them the two count half each, so that there is a map to look
+    at; ``expected_pcc`` says what it is worth.
 
     Parameters
     ----------
@@ -101,13 +109,22 @@ def fit_head(parts: Sequence[Float], measured: Float, *, calibrate: bool) -> Hea
 
 
 def _weights(parts: Sequence[Float], measured: Float) -> NDArray[np.float64]:
-    """Non-negative least squares over all spots and genes, from products of tables alone."""
+    """From products of the tables alone, which are long."""
     flat = [np.ravel(table) for table in (*parts, measured)]
     gram = np.array([[np.einsum("i,i", a, b, dtype=np.float64) for b in flat] for a in flat])
-    # A root of the products has the distances of the tables themselves, in four rows.
-    size, axes = np.linalg.eigh(gram)
-    root = np.sqrt(np.maximum(size, 0))[:, None] * axes.T
-    return np.asarray(nnls(root[:, :-1], root[:, -1])[0], dtype=np.float64)
+    products, agreement = gram[:-1, :-1], gram[:-1, -1]
+    belief = np.diag(products) * (_BELIEF / len(measured)) + 1e-9
+    # Least squares of the root of the products are those of the tables.
+    root = np.linalg.cholesky(products + np.diag(belief))
+    found = nnls(root.T, np.linalg.solve(root, agreement + belief * _PRIOR))[0]
+
+    def error(w: NDArray[np.float64]) -> float:
+        return float(w @ products @ w - 2 * w @ agreement)
+
+    if found.sum() < _LEAST:
+        return _PRIOR
+    alone = np.array([1.0, 0.0, 0.0])
+    return np.asarray(found if error(found) <= error(alone) else alone)
 
 
 def parts_of(sides: Sequence[Side], n: int) -> list[NDArray[np.intp]]:

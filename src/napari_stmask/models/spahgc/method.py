@@ -44,7 +44,7 @@ class SpaHGC:
         "Gene expression predicted from H&E by a graph across sections, with what to trust of it."
     )
     reference: ClassVar[str] = "SpaHGC, CVPR 2026, arXiv:2603.22821"
-    doi: ClassVar[str] = "10.48550/arXiv.2603.22821"
+    doi: ClassVar[str] = ""
     tasks: ClassVar[tuple[str, ...]] = ("predict",)
     needs: ClassVar[Needs] = Needs(image=True, max_sections=1000)
     Params: ClassVar[type[SpaHGCParams]] = SpaHGCParams

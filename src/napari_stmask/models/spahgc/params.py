@@ -91,7 +91,7 @@ class SpaHGCParams(EncoderParams):
         ge=0,
         le=100,
         title="Uncertainty draws",
-        description="Predictions with random masks and sections left out; 0 is off.",
+        description="Predictions with random masks and sections left out, 2 or more; 0 is off.",
     )
     seed: Seed = 0
     mode: Literal["improved", "release"] = Field(
@@ -266,6 +266,12 @@ class SpaHGCParams(EncoderParams):
                 "heads",
                 "{hidden} units cannot be divided among {heads} heads",
                 {"hidden": self.hidden, "heads": self.heads, "remedy": "choose a multiple"},
+            )
+        if self.uncertainty == 1:
+            raise PydanticCustomError(
+                "uncertainty",
+                "a single draw does not scatter",
+                {"remedy": "use 0, or 2 and more"},
             )
         if (self.panel == "list") != bool(self.gene_list):
             raise PydanticCustomError(

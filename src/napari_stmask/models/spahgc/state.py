@@ -22,7 +22,7 @@ from ...features.gene_scale import GeneScale
 from ...features.image_features import zscored
 from ...nn.heterogeneous import HeteroNet
 from .graph import Pool
-from .head import Head
+from .head import PARTS, Head
 from .inputs import Side, Standard
 from .params import SpaHGCParams
 from .training import new_net
@@ -193,7 +193,6 @@ class SpaHGCState:
             "spots": self.spots,
             "sides": [[s.section, s.group, s.pitch] for s in self.sides],
             "alphas": [ridge.alpha for ridge in self.ridges],
-            "nets": len(self.nets),
             "history": dict(self.history),
             "notes": self.notes,
         }
@@ -238,6 +237,7 @@ class SpaHGCState:
     ) -> Self:
         own = {k: v.numpy() for k, v in tensors.items() if not k.startswith("net")}
         genes = tuple(map(str, facts["genes"]))
+        _check_tables(own, params, facts, len(genes))
         sides = tuple(
             Side(
                 int(section),
@@ -249,26 +249,6 @@ class SpaHGCState:
             )
             for i, (section, group, pitch) in enumerate(facts["sides"])
         )
-        head = Head(**{name: own[f"head.{name}"] for name in _HEAD})
-        widths = {side.features.shape[1] for side in sides}
-        if (
-            len(widths) != 1
-            or sum(map(len, sides)) != len(facts["spots"])
-            or any(side.expression.shape != (len(side), len(genes)) for side in sides)
-            or len(facts["sections"]) != len(sides)
-            or own["scale.low"].shape != (len(genes),)
-            or own["scale.high"].shape != (len(genes),)
-            or head.slope.shape != (len(genes),)
-        ):
-            raise ValueError("shapes")
-        nets = []
-        for i in range(int(facts["nets"])):
-            net = new_net(widths.copy().pop(), len(genes), params, torch.Generator())
-            prefix = f"net{i}."
-            net.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            )
-            nets.append(net.eval())
         ridges = tuple(
             Ridge(
                 own[f"ridge{i}.weights"],
@@ -286,10 +266,54 @@ class SpaHGCState:
             sides,
             tuple(map(str, facts["sections"])),
             tuple(map(str, facts["spots"])),
-            tuple(nets),
+            _nets(tensors, params, sides[0].features.shape[1], len(genes)),
             ridges,
-            head,
+            Head(**{name: own[f"head.{name}"] for name in _HEAD}),
             own["familiar"],
             {str(k): [float(x) for x in v] for k, v in facts["history"].items()},
             tuple(map(str, facts["notes"])),
         )
+
+
+def _check_tables(
+    own: Mapping[str, NDArray[Any]], params: SpaHGCParams, facts: Mapping[str, Any], n_genes: int
+) -> None:
+    """Refuse tables that do not fit the facts and one another; no others may be there."""
+    released = params.mode == "release"
+    lengths = [len(own[f"side{i}.coords"]) for i in range(len(facts["sides"]))]
+    width = own["side0.features"].shape[1]
+    expected: dict[str, tuple[int, ...]] = {f"head.{name}": (n_genes,) for name in _HEAD}
+    expected |= {"scale.low": (n_genes,), "scale.high": (n_genes,), "familiar": (101,)}
+    expected["head.weights"] = (len(PARTS),)
+    if released or params.standardise == "references":
+        raw = width if released else width // 2
+        expected |= {"standard.mean": (raw,), "standard.scale": (raw,)}
+    for i, n in enumerate(lengths):
+        expected |= {f"side{i}.features": (n, width), f"side{i}.expression": (n, n_genes)}
+    for i in range(0 if released else params.replicates + 1):
+        expected |= {f"ridge{i}.weights": (width, n_genes), f"ridge{i}.centre": (width,)}
+        expected[f"ridge{i}.intercept"] = (n_genes,)
+    places = {f"side{i}.coords": (n, 2) for i, n in enumerate(lengths)}
+    types = dict.fromkeys(expected, np.float32) | dict.fromkeys(places, np.float64)
+    if {name: table.shape for name, table in own.items()} != expected | places:
+        raise ValueError("shapes")
+    if any(table.dtype != types[name] for name, table in own.items()):
+        raise ValueError("types")
+    if len(facts["sections"]) != len(lengths) or len(facts["spots"]) != sum(lengths):
+        raise ValueError("names")
+    if len(facts["alphas"]) != (0 if released else params.replicates + 1):
+        raise ValueError("penalties")
+
+
+def _nets(
+    tensors: Mapping[str, torch.Tensor], params: SpaHGCParams, width: int, n_genes: int
+) -> tuple[HeteroNet, ...]:
+    """The trained networks, for references with ``width`` features."""
+    nets = []
+    for i in range(1 if params.mode == "release" else params.replicates):
+        prefix = f"net{i}."
+        own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        net = new_net(width, n_genes, params, torch.Generator())
+        net.load_state_dict(own)
+        nets.append(net.eval())
+    return tuple(nets)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch_geometric.data import HeteroData
 
 from ...core.progress import Steps
 from ...nn.agreement import agreement, complementary, correlation_loss, follow
@@ -20,6 +20,9 @@ from ...nn.train import Optimisation, train
 from .graph import linked, near_graph
 from .inputs import Side
 from .params import SpaHGCParams
+
+if TYPE_CHECKING:
+    from torch_geometric.data import HeteroData
 
 __all__ = ["Batch", "Task", "Tensors", "new_net", "predict_task", "train_net"]
 
