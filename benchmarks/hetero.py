@@ -271,7 +271,7 @@ def visium(n: int = 4000, genes: int = 600) -> None:
         phases[event.phase] = phases.get(event.phase, 0.0) + now - last
         last = now
     training = time.process_time() - start
-    _, predicting = timed(method.predict(state, blind(sections[3]), params))
+    _, predicting = timed(method.predict(state, blind(sections[3], params.image_encoder), params))
     told = ", ".join(f"{name} {value:.0f}" for name, value in phases.items() if value > 1)
     print(
         f"{n} targets, 3 references of {n}, preset visium: fit {training:.0f} CPU-s ({told}), "

@@ -314,13 +314,9 @@ def predict(data: Path) -> None:
     settle(60, lambda: genes._maps is not None)
     genes.genes.setCurrentIndex(genes.genes.model().index(1, 0))
     genes.genes.chosen.emit(genes.genes.current())
-    look_at(viewer, dock, genes.scores_title)
-    shoot(viewer, "predict_scores.png")
-    look_at(viewer, dock, genes.export)
-    shoot(viewer, "predict_genes.png")
     genes.as_image.click()
     look_at(viewer, dock, genes.export)
-    shoot(viewer, "predict_image.png")
+    shoot(viewer, "predict_genes.png")
 
     attention = dock.results.attention
     dock.results.folds["attention"].expand(animate=False)

@@ -93,6 +93,37 @@ def test_an_image_that_lies_elsewhere(call, tmp_path) -> None:
     assert prediction_record(stm.read(out))["params"]["image_encoder"] == "descriptor"
 
 
+def test_an_image_alone(call, tmp_path) -> None:
+    """H&E and nothing else: places over its tissue are predicted with a saved model."""
+    from PIL import Image
+    from tests.models.spahgc_helpers import settings
+
+    sections = [pictured(seed, 10) for seed in (1, 2, 3)]
+    model = tmp_path / "m.safetensors"
+    stm.save_model(stm.predict(sections[1], sections[2:], params=settings(epochs=2)), model)
+    image, out = tmp_path / "he.png", tmp_path / "p.h5ad"
+    pixels = np.array(sections[0].image.levels[0])
+    Image.fromarray(pixels).save(image)
+    code, _, err = call("predict", "spahgc", image, "--model", model)
+    assert code == 2
+    assert "does not state its micrometres per pixel" in err
+    code, said, err = call(
+        "predict", "spahgc", image, "--model", model, "--um-per-px", "5", "--grid", "50",
+        "--out", out,
+    )  # fmt: skip
+    assert code == 0, err
+    assert "not measured, so not scored" in said
+    found = stm.read(out)
+    assert found.n_spots > 300
+    assert np.diff(np.unique(found.coords[:, 0])).min() * 5 == pytest.approx(50)
+    target = stm.image_section(image, um_per_px=5, pitch=50)
+    assert target.counts().nnz == 0
+    again = stm.predict(target, model=model)
+    np.testing.assert_allclose(again.section.adata.X, found.adata.X, atol=1e-5)
+    code, _, err = call("predict", "spahgc", model, "--model", model, "--um-per-px", "5")
+    assert (code, "is for an image alone" in err) == (2, True)
+
+
 def test_evaluate(call, paths, tmp_path) -> None:
     folds, genes = tmp_path / "folds.csv", tmp_path / "genes.csv"
     code, said, err = call(
@@ -135,6 +166,33 @@ def test_region_and_enrichment(call, paths, predicted, tmp_path) -> None:
     assert first["set"] == "own"
     assert first["q"] < 0.05
     assert call("predicted", "enrichment", predicted, "--sets", sets)[0] == 0
+
+
+def test_a_region_is_not_learnt_from_what_was_predicted(call, paths, tmp_path) -> None:
+    """Labels of the predicted half, or of the gap, must not come in by their own section."""
+    half, out = tmp_path / "half.h5ad", tmp_path / "region.h5ad"
+    box = ("--learn-box", "0,0,121,241")
+    code, _, err = call("predict", "spahgc", paths[0], *box, "--out", half, *FAST)
+    assert code == 0, err
+    whole = stm.read(paths[0])
+    learnt = whole.coords[:, 0] <= 121
+    found = []
+    for true in (True, False):
+        adata = whole.adata.copy()
+        if not true:
+            adata.obs.loc[~learnt, "domain"] = "1"
+        path = tmp_path / str(true) / "section1.h5ad"
+        path.parent.mkdir()
+        stm.write(stm.Section(adata, name="section1", um_per_px=whole.um_per_px), path)
+        code, said, err = call(
+            "predicted", "region", half, "--reference", path, "--labels", "domain",
+            "--positive", "0", "--out", out, "--json",
+        )  # fmt: skip
+        assert code == 0, err
+        assert json.loads(said)["learnt_from"] == learnt.sum()
+        found.append(stm.read(out).adata.obs["region_probability"].to_numpy())
+        out.unlink()
+    np.testing.assert_array_equal(*found)
 
 
 @pytest.mark.parametrize(

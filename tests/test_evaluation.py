@@ -83,11 +83,17 @@ def test_whole_patients_are_left_out(sections) -> None:
         ({"leave_out": "patient", "groups": ["x", None, "y"]}, "section2 is not known"),
         ({"groups": ["x"]}, "1 groups were given for 3"),
         ({"seeds": ()}, "no seed"),
+        ({"seeds": (-1,)}, "seed = -1"),
     ],
 )
 def test_refusals(sections, options, message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         evaluate(sections, params=PARAMS, **options)
+
+
+def test_one_seed_says_nothing(sections) -> None:
+    with pytest.raises(ParameterError, match="use seeds"):
+        evaluate(sections, image_encoder=KEY, seed=3)
 
 
 def test_one_section_is_too_few(sections) -> None:
@@ -96,8 +102,30 @@ def test_one_section_is_too_few(sections) -> None:
 
 
 def test_two_sections_of_one_name(sections) -> None:
-    with pytest.raises(ParameterError, match="one name"):
-        evaluate([sections[0], sections[0]], params=PARAMS)
+    other = of_patient(4, "B")
+    other.name = sections[0].name
+    with pytest.raises(ParameterError, match="called 'section1'"):
+        evaluate([*sections, other], params=PARAMS)
+
+
+def test_a_section_given_twice(sections) -> None:
+    """One copy would be learnt from while the other is scored."""
+    copy = of_patient(1, "C")
+    copy.name = "copy"
+    with pytest.raises(ParameterError, match="section1 and copy hold the same spots"):
+        evaluate([*sections, copy], params=PARAMS)
+
+
+def test_what_is_said_of_patients(sections) -> None:
+    """Nothing of blocks where patients are not known; notes on a section named patient stay."""
+    unknown = [tabled(seed) for seed in (1, 2)]
+    unknown[1].name = "patient_2"
+    unknown[1].platform = "imaging"
+    notes = evaluate(unknown, params=PARAMS, baselines=False).notes
+    assert any("Patients are not known" in note for note in notes)
+    assert not any("of one patient inform" in note for note in notes)
+    assert any("several platforms" in note for note in notes)
+    assert any("pieces of it learnt" in note for note in notes)
 
 
 def test_a_section_that_cannot_be_scored_is_named(sections) -> None:

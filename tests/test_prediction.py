@@ -142,6 +142,57 @@ def test_a_saved_model_gives_the_same_answer_and_refuses_another_encoder(
         predict(narrow, model=path)
 
 
+def test_what_a_model_lets_change_is_recorded(result, sections) -> None:
+    smooth = predict(sections[0], model=result.state, smoothing=0.5, uncertainty=0, seed=7)
+    said = smooth.record["params"]
+    assert (said["smoothing"], said["uncertainty"], said["seed"]) == (0.5, 0, 7)
+    assert said["epochs"] == PARAMS.epochs
+    assert "spread" not in smooth.section.adata.layers
+    assert not np.array_equal(smooth.section.adata.X, result.section.adata.X)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 50}, "trained with epochs"),
+        ({"preset": "st"}, "preset 'st' says nothing"),
+        ({"groups": ["a"]}, "groups were given without"),
+        ({"pitch": 50.0}, "not of the points of a grid"),
+    ],
+)
+def test_a_model_refuses_what_would_do_nothing(result, sections, options, message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        predict(sections[0], model=result.state, **options)
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_too_few_spots_to_score_are_predicted(result, sections, rows: int) -> None:
+    few = Section(sections[0].adata[:rows].copy(), name="few", um_per_px=sections[0].um_per_px)
+    found = predict(few, model=result.state, uncertainty=0)
+    assert found.section.n_spots == rows
+    assert found.scores is None
+    assert f"Not scored: {rows} spots cannot be correlated." in found.record["notes"]
+
+
+def test_a_single_reference_needs_no_list(sections) -> None:
+    params = PARAMS.model_copy(update={"epochs": 1})
+    same(
+        predict(sections[0], sections[1], params=params),
+        predict(sections[0], [sections[1]], params=params),
+    )
+
+
+def test_other_entries_of_obsm_do_not_travel(sections) -> None:
+    """Sparse ones could not; the encoder names the one that is read."""
+    odd = with_counts(sections[1], sections[1].counts())
+    odd.adata.obsm["sparse"] = sp.csr_matrix(np.ones((odd.n_spots, 2)))
+    params = PARAMS.model_copy(update={"epochs": 1})
+    same(
+        predict(sections[0], [odd, sections[2]], params=params),
+        predict(sections[0], sections[1:], params=params),
+    )
+
+
 def test_cancelled_within_a_step_and_nothing_written(sections) -> None:
     target = with_counts(sections[0], sections[0].counts())
     before = set(target.adata.uns)
@@ -246,6 +297,11 @@ class TestWarnings:
     def test_unknown_patients_are_said(self, sections) -> None:
         assert "Patients are not known" in warnings_of(sections[0], sections[1:], PARAMS)[0]
 
+    def test_an_embedding_of_expression_is_no_image(self, sections) -> None:
+        texts = warnings_of(sections[0], [], settings(image_encoder="obsm:X_pca"))
+        assert any("obsm['X_pca'] looks like an embedding" in text for text in texts)
+        assert not any("embedding" in t for t in warnings_of(sections[0], [], PARAMS))
+
     def test_image_scale_and_tissue(self, sections) -> None:
         texts = " ".join(warnings_of(sections[0], sections[1:], settings()))
         assert "section1 has no histology image" in texts
@@ -277,3 +333,28 @@ class TestWarnings:
         assert codes_of(c, [a1, a2, b], ["x", "y", "x"]) == [0, 1, 0]
         with pytest.raises(ParameterError, match="2 groups were given for 3"):
             codes_of(c, [a1, a2, b], ["x", "y"])
+
+
+def test_features_of_a_file_stay_with_their_spots(sections, tmp_path) -> None:
+    """Spots without counts are left out, and parts are learnt from: rows of the file follow."""
+    target, *references = (with_counts(s, s.counts().copy()) for s in sections)
+    for section in references:
+        counts = section.counts().tolil()
+        counts[3] = 0
+        section.adata.X = counts.tocsr()
+    by_slot = predict(target, references, params=PARAMS)
+    table = tmp_path / "features.h5"
+    import h5py
+
+    every = [target, *references]
+    with h5py.File(table, "w") as store:
+        store["embeddings"] = np.concatenate([s.adata.obsm["patches"] for s in every])
+        store["barcodes"] = np.concatenate([s.adata.obs_names for s in every]).astype(bytes)
+    same(by_slot, predict(target, references, params=settings(image_encoder=f"file:{table}")))
+    rows = tmp_path / "rows.npy"
+    np.save(rows, target.adata.obsm["patches"])
+    inside = target.coords[:, 0] < np.median(target.coords[:, 0])
+    same(
+        predict(target, params=PARAMS, learn=inside),
+        predict(target, params=settings(image_encoder=f"file:{rows}"), learn=inside),
+    )

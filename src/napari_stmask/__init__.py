@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         run,
         save_model,
     )
+    from .bare_image import image_section
     from .core.joining import join_sections, split_joined
     from .core.section import Section
     from .gui.view import view
@@ -32,6 +33,7 @@ __all__ = [
     "Section",
     "apply_model",
     "evaluate",
+    "image_section",
     "iter_predict",
     "iter_run",
     "join_sections",
@@ -51,6 +53,7 @@ _HOME = {
     "Section": "core.section",
     "apply_model": "api",
     "evaluate": "api",
+    "image_section": "bare_image",
     "iter_predict": "api",
     "iter_run": "api",
     "join_sections": "core.joining",

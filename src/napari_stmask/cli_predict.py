@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _predict_fixed(
-    target: Annotated[str, typer.Argument(help=f"Section to predict: {SECTION}")],
+    target: Annotated[str, typer.Argument(help=f"What to predict: an image alone, or {SECTION}")],
     reference: Annotated[
         list[str] | None, typer.Option(help=f"Measured section, repeatable: {SECTION}")
     ] = None,
@@ -55,9 +55,14 @@ def _predict_fixed(
     grid: Annotated[
         float | None, typer.Option(help="Predict on a grid of so many µm over the tissue.")
     ] = None,
+    um_per_px: Annotated[
+        float | None, typer.Option(help="Scale of a target that is an image alone.")
+    ] = None,
     learn_box: Annotated[
         str | None,
-        typer.Option(help="X0,Y0,X1,Y1: learn from the target's spots in it, predict the others."),
+        typer.Option(
+            help="X0,Y0,X1,Y1 as the positions are: learn from the spots in it, predict the others."
+        ),
     ] = None,
     gap: Annotated[float, typer.Option(help="Gap between both, in distances between spots.")] = 2.0,
     out: Annotated[
@@ -105,6 +110,7 @@ def _predict(
     reference: list[str] | None,
     model: Path | None,
     grid: float | None,
+    um_per_px: float | None,
     learn_box: str | None,
     gap: float,
     out: Path | None,
@@ -128,7 +134,7 @@ def _predict(
         check_table(genes)
     if save_model is not None:
         check_target(save_model)
-    goal = read_section(target, reading)
+    goal, grid = _target(target, reading, grid, um_per_px)
     result = watch(
         iter_predict(
             goal,
@@ -242,6 +248,24 @@ def read_section(text: str, reading: dict[str, Any]) -> Section:
     """The section behind ``PATH`` or ``PATH::IMAGE``."""
     path, mark, image = text.partition(_MARK)
     return read_one(Path(path), reading | {"image": Path(image)} if mark else reading)
+
+
+def _target(
+    text: str, reading: dict[str, Any], grid: float | None, um_per_px: float | None
+) -> tuple[Section, float | None]:
+    """What to predict, and at which grid: an image alone is a section that has its own."""
+    from .bare_image import image_section
+    from .io.guard import JPEG, PNG, TIFF, kind_of
+
+    path = Path(text)
+    if path.is_file() and kind_of(path) in (JPEG, PNG, TIFF):
+        pitch = {} if grid is None else {"pitch": grid}
+        return image_section(path, um_per_px=um_per_px, **pitch), None
+    if um_per_px is not None:
+        raise ParameterError(
+            f"--um-per-px is for an image alone, and {text} is none", "leave it out"
+        )
+    return read_section(text, reading), grid
 
 
 def _settings(

@@ -87,7 +87,7 @@ def _region(
         find_region(
             section,
             references,
-            _spots(references),
+            _spots(references, section, record),
             column=labels,
             positive=positive,
             kind=record["expression"],
@@ -120,16 +120,27 @@ def _region(
     emit(plain(facts), json_out, lines + ([f"written to {out}"] if out is not None else []))
 
 
-def _spots(references: list[Section]) -> Any:
+def _spots(references: list[Section], predicted: Section, record: dict[str, Any]) -> Any:
+    """Reference spots that may be learnt from.
+
+    Where one part of a section was predicted from the other, only the other: what lies farther
+    from the prediction than the gap.
+    """
+    import numpy as np
     import pandas as pd
 
-    return pd.concat(
-        [
-            pd.DataFrame({"section": s.name, "spot": s.adata.obs_names.astype(str)})
-            for s in references
-        ],
-        ignore_index=True,
-    )
+    from .features.regions import with_guard
+
+    tables = []
+    for section in references:
+        names = section.adata.obs_names.astype(str)
+        usable = np.ones(len(names), dtype=bool)
+        if record["gap"] is not None and section.name == record["target"]:
+            asked = names.isin(predicted.adata.obs_names)
+            gap = record["gap"] * section.lattice.pitch
+            usable = with_guard(section.coords, asked, gap)[1]
+        tables.append(pd.DataFrame({"section": section.name, "spot": names[usable]}))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _enrichment(

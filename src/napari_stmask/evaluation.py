@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from .compute import fan_out
@@ -14,9 +13,11 @@ from .core.errors import ParameterError
 from .core.params import Params
 from .core.progress import Progress, Steps, drain
 from .core.section import Section
+from .models.spahgc.inputs import finished_features
 from .pipeline import Data, as_section
 from .prediction import iter_predict, predict_params
-from .prediction_checks import PATIENT, patients_of
+from .prediction_checks import PATIENT, UNKNOWN, patient_warnings, patients_of
+from .prediction_overlap import check_distinct
 
 __all__ = ["Evaluation", "Fold", "evaluate", "evaluate_steps"]
 
@@ -134,15 +135,19 @@ def evaluate_steps(
     every = [as_section(one) for one in sections]
     if not seeds:
         raise ParameterError("there is no seed", "give at least one")
+    if "seed" in values:
+        raise ParameterError("a single seed was given", "use seeds, such as seeds=(0, 1, 2)")
     chosen = params or predict_params(method, every, preset, **values)
     if params is not None and (values or preset != "recommended"):
         raise ParameterError(
             "params and a preset or single parameters were mixed",
             "pass either params= or a preset with single values",
         )
-    folds, notes = _folds(every, leave_out, groups, seeds)
+    folds, notes = _folds(every, leave_out, groups, seeds, chosen)
+    known = chosen.model_dump()
     jobs = [
-        (fold, method, chosen.model_copy(update={"seed": fold.seed}), baselines) for fold in folds
+        (fold, method, type(chosen).checked(**(known | {"seed": fold.seed})), baselines)
+        for fold in folds
     ]
     labels = [f"{fold.label}, seed {fold.seed}" for fold in folds]
     found = yield from fan_out(_fold_steps, jobs, labels=labels, on=on)
@@ -163,16 +168,18 @@ def _folds(
     leave_out: str,
     groups: Sequence[Any] | None,
     seeds: Sequence[int],
+    params: Any,
 ) -> tuple[list[Fold], list[str]]:
     if leave_out not in ("section", "patient"):
         raise ParameterError(f"'{leave_out}' cannot be left out", "use 'section' or 'patient'")
-    if len({s.name for s in sections}) < len(sections):
-        raise ParameterError("two sections have one name", "read them with names of their own")
+    check_distinct(sections)
     patients = patients_of(sections, groups)
     notes = []
     if leave_out == "section":
         labels = [s.name for s in sections]
-        if len(set(patients)) < len(patients):
+        if "" in patients:
+            notes.append(UNKNOWN)
+        if len(named := [name for name in patients if name]) > len(set(named)):
             notes.append(
                 "Sections of one patient inform each other: the scores tell how well sections "
                 "repeat each other, not how well a new patient is predicted."
@@ -191,7 +198,7 @@ def _folds(
             "from",
             f"give sections of at least two {leave_out}s",
         )
-    bare = [_bare(*pair) for pair in zip(sections, patients, strict=True)]
+    bare = [_bare(s, own, params) for s, own in zip(sections, patients, strict=True)]
     folds = []
     for seed in seeds:
         for label in dict.fromkeys(labels):
@@ -202,10 +209,9 @@ def _folds(
     return folds, notes
 
 
-def _bare(section: Section, patient: str) -> Section:
+def _bare(section: Section, patient: str, params: Any) -> Section:
     """What a fold needs of a section: no labels but the patient's."""
-    arrays = {k: np.asarray(v) for k, v in section.adata.obsm.items() if k != "spatial"}
-    out = section.bare(obsm=arrays)
+    out = section.bare(obsm=finished_features(section, params.image_encoder))
     if patient:
         out.adata.obs[PATIENT] = patient
     return out
@@ -237,7 +243,9 @@ def _fold_steps(
         about = {"target": target.name, "seed": fold.seed}
         tables.append(_told(prediction.scores, "prediction", about))
         genes.append(_told(prediction.section.adata.var, "gene", about))
-        notes += [note for note in prediction.record["notes"] if "patient" not in note]
+        # Of patients the evaluation says once what holds for all folds.
+        told = patient_warnings(target, fold.references)
+        notes += [note for note in prediction.record["notes"] if note not in told]
     return pd.concat(tables), pd.concat(genes), notes
 
 

@@ -21,12 +21,14 @@ from .core.prediction import RECORD, Prediction
 from .core.progress import Progress, Steps, drain
 from .core.provenance import input_hash, run_record
 from .core.section import Section
+from .features.encoders import FINISHED, split_spec
 from .features.regions import with_guard
 from .features.tissue_grid import tissue_grid
 from .models.base import Estimate, Predicted, Predictor, PredictorState
-from .models.spahgc.inputs import at_positions, blind
+from .models.spahgc.inputs import at_positions, blind, finished_features
 from .pipeline import Data, as_section
 from .prediction_checks import codes_of, warnings_of
+from .prediction_overlap import check_distinct, learnt_before
 from .prediction_scoring import Scored, score_steps
 
 __all__ = ["estimate", "iter_predict", "predict", "predict_params"]
@@ -73,8 +75,9 @@ def iter_predict(
 ) -> Steps[Prediction]:
     """Predict genes of a section from its histology, as a stream of `Progress`.
 
-    Counts of the target are never read before the prediction is made: the method is given a
-    section without them. Where it has counts the prediction is then scored, with baselines.
+    Counts of the target never reach the method, which is given a section without them; before,
+    they only tell that no reference is the target itself. Where it has counts the prediction is
+    scored at last, with baselines.
 
     Parameters
     ----------
@@ -90,7 +93,8 @@ def iter_predict(
         ``"recommended"`` (by the platform of the references), ``"paper"``, ``"defaults"`` or a
         platform's name.
     model
-        Trained state, or its file, to use instead of references.
+        Trained state, or its file, to use instead of references. Of its settings ``values`` may
+        change those that need no training (`models.spahgc.params.FREE`).
     groups
         One label for each reference: those of one label never learn from each other. By default
         ``obs["patient"]``, see `prediction_checks.codes_of`.
@@ -99,7 +103,8 @@ def iter_predict(
         target's spots.
     learn
         (n_spots,) True for the spots of the target to learn from, with no ``references``: the
-        others are predicted.
+        others are predicted. Features are standardised over both parts together, also where
+        ``params`` say otherwise, unless ``values`` do.
     gap
         Width of what is left out between the two, in distances between spots.
     baselines
@@ -119,7 +124,8 @@ def iter_predict(
     started, cpu = time.monotonic(), time.process_time()
     yield Progress(0, 0, "reading")
     asked = as_section(target)
-    sections = [as_section(one) for one in references]
+    given = references if isinstance(references, list | tuple) else [references]
+    sections = [as_section(one) for one in given]
     predictor = models.predictor(method)
     goal = asked
     if learn is not None:
@@ -127,25 +133,31 @@ def iter_predict(
             raise ParameterError(
                 "a region to learn from and references or a model were given", "give one of them"
             )
-        goal, sections = _regions(asked, learn, gap)
         values = {"standardise": "references"} | values
     elif bool(sections) == (model is not None):
         raise ParameterError(
             "there is nothing to learn from" if model is None else "a model and references",
             "give either reference sections or a saved model",
         )
+    if groups is not None and not sections:
+        raise ParameterError("groups were given without references", "leave them out")
     state = predictor.load(model) if isinstance(model, str | Path) else model
-    params = _settings(predictor, params, preset, values, sections, state)
-    notes = [] if learn is not None else warnings_of(goal, sections, params, groups=groups)
-    _check(predictor, goal, sections, params)
+    params = _settings(predictor, params, preset, values, sections or [asked], state)
+    if learn is not None:
+        goal, sections = _regions(asked, learn, gap, params)
+        notes = []
+    else:
+        check_distinct(sections, goal if pitch is None else None)
+        notes = warnings_of(goal, sections, params, groups=groups)
+    if state is not None and pitch is None and learnt_before(goal, state.reference_table()):
+        notes.append(f"The model was trained on {goal.name}: its scores say nothing.")
+    place = _place(goal, pitch, params)
+    _check(predictor, place, sections, params)
     for note in notes:
         yield Progress(0, 0, "checking", message=note)
     if state is None:
         codes = codes_of(None if learn is not None else goal, sections, groups)
-        state = yield from predictor.fit([_bare(s) for s in sections], codes, params)
-    else:
-        state.check(params)
-    place = blind(goal) if pitch is None else at_positions(goal, tissue_grid(goal, pitch))
+        state = yield from predictor.fit([_bare(s, params) for s in sections], codes, params)
     size = 4 * place.n_spots * len(state.genes)
     if size > DENSE_BUDGET:
         raise ResourceError(
@@ -157,15 +169,19 @@ def iter_predict(
     if pitch is None:
         measured, why = _measured(goal, state.genes)
         if measured:
-            scored = yield from score_steps(
-                predictor.title, state, predicted, goal, baselines=baselines
-            )
-        elif why:
+            try:
+                scored = yield from score_steps(
+                    predictor.title, state, predicted, goal, baselines=baselines
+                )
+            except DataError as error:
+                # Too few spots, or genes that do not vary: no reason to lose the prediction.
+                why = f"Not scored: {error.problem}."
+        if why:
             notes.append(why)
     record = run_record(
         method=method,
         key=method,
-        params=state.params,
+        params=state.settings(params),
         section_sources={s.name: s.source for s in [asked, *sections]},
         hashes={s.name: input_hash(s) for s in sections},
         extra={
@@ -202,10 +218,16 @@ def _settings(
     sections: Sequence[Section],
     state: PredictorState | None,
 ) -> Any:
+    if state is not None:
+        if params is None and preset not in ("recommended", "defaults"):
+            raise ParameterError(
+                f"the preset '{preset}' says nothing of a trained model", "leave it out"
+            )
+        own = state.params
+        asked = type(own).checked(**(own.model_dump() | values)) if params is None else params
+        state.check(asked)
+        return asked
     if params is None:
-        if state is not None and preset == "recommended":
-            own = state.params
-            return type(own).checked(**(own.model_dump() | values))
         return predict_params(predictor.name, sections, preset, **values)
     if not isinstance(params, predictor.Params):
         raise ParameterError(
@@ -235,15 +257,27 @@ def _check(
         )
 
 
-def _bare(section: Section) -> Section:
+def _place(target: Section, pitch: float | None, params: Any) -> Section:
+    """Where to predict, without counts: the target's spots, or a grid over its tissue."""
+    if pitch is None:
+        return blind(target, params.image_encoder)
+    if split_spec(params.image_encoder)[0] in FINISHED:
+        raise ParameterError(
+            f"{params.image_encoder} has features of spots, not of the points of a grid",
+            "use an encoder that reads the image, or leave out the grid",
+        )
+    return at_positions(target, tissue_grid(target, pitch))
+
+
+def _bare(section: Section, params: Any) -> Section:
     """Counts, positions, image and finished features, no labels; spots without counts left out."""
-    arrays = {k: np.asarray(v) for k, v in section.adata.obsm.items() if k != "spatial"}
+    arrays = finished_features(section, params.image_encoder)
     filled = np.diff(section.counts().indptr) > 0
     return section.bare(None if filled.all() else filled, arrays)
 
 
 def _regions(
-    section: Section, learn: NDArray[np.bool_], gap: float
+    section: Section, learn: NDArray[np.bool_], gap: float, params: Any
 ) -> tuple[Section, list[Section]]:
     """The part of a section to predict, and the one to learn from."""
     inside = np.asarray(learn, dtype=bool)
@@ -254,7 +288,7 @@ def _regions(
             "give one True or False for each spot",
         )
     known, rest = with_guard(section.coords, inside, gap * section.lattice.pitch)
-    arrays = {k: np.asarray(v) for k, v in section.adata.obsm.items() if k != "spatial"}
+    arrays = finished_features(section, params.image_encoder)
     return section.bare(rest, arrays), [section.bare(known, arrays)]
 
 

@@ -13,10 +13,11 @@ from .features.encoders import FINISHED, split_spec
 from .features.patches import patch_side
 from .features.tissue_grid import spots_off_tissue
 
-__all__ = ["PATIENT", "codes_of", "patients_of", "warnings_of"]
+__all__ = ["PATIENT", "UNKNOWN", "codes_of", "patient_warnings", "patients_of", "warnings_of"]
 
 PATIENT = "patient"
 """Column of ``obs`` that tells patients apart."""
+UNKNOWN = "Patients are not known: scores may be those of sections of one block."
 _MIN_TISSUE = 0.25
 _NAMED = 3
 
@@ -79,6 +80,29 @@ def warnings_of(
     ParameterError
         If ``groups`` are not as many as references.
     """
+    out = patient_warnings(target, references, groups)
+    kind, key = split_spec(params.image_encoder)
+    if kind == "obsm" and key.startswith("X_"):
+        out.append(
+            f"obsm['{key}'] looks like an embedding of expression: the target's would tell what "
+            "is to be predicted. Give features of the image."
+        )
+    if kind not in FINISHED:
+        for section in dict.fromkeys([target, *references]):
+            out += _image_warnings(section, params)
+    platforms = {s.platform for s in [target, *references]}
+    if len(platforms) > 1:
+        out.append(
+            f"Target and references are of several platforms ({', '.join(sorted(platforms))}): "
+            "their depth and spots differ."
+        )
+    return out
+
+
+def patient_warnings(
+    target: Section, references: Sequence[Section], groups: Sequence[Any] | None = None
+) -> list[str]:
+    """The part of `warnings_of` that is about patients."""
     out = []
     labels, own = patients_of(references, groups), _patient(target)
     same = [s.name for s, label in zip(references, labels, strict=True) if own and label == own]
@@ -88,16 +112,7 @@ def warnings_of(
             "sections of one block repeat each other, not how well a new patient is predicted."
         )
     if references and "" in [own, *labels]:
-        out.append("Patients are not known: scores may be those of sections of one block.")
-    if split_spec(params.image_encoder)[0] not in FINISHED:
-        for section in dict.fromkeys([target, *references]):
-            out += _image_warnings(section, params)
-    platforms = {s.platform for s in [target, *references]}
-    if len(platforms) > 1:
-        out.append(
-            f"Target and references are of several platforms ({', '.join(sorted(platforms))}): "
-            "their depth and spots differ."
-        )
+        out.append(UNKNOWN)
     return out
 
 

@@ -88,7 +88,10 @@ def score_steps(
         totals = np.asarray(target.counts().sum(axis=1)).ravel()
         depth = depth_oracle(totals).astype(np.float32)
         said[DEPTH] = np.repeat(depth[:, None], len(genes), axis=1)
-    scores = {name: gene_scores(values, measured, genes=genes) for name, values in said.items()}
+    scores: dict[str, pd.DataFrame] = {}
+    for name, values in said.items():
+        yield Progress(len(scores), len(said), "scoring")
+        scores[name] = gene_scores(values, measured, genes=genes)
     table = pd.DataFrame({name: summary(found) for name, found in scores.items()}).T
     if baselines:
         # It is in units of its own.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -36,6 +39,21 @@ def ran(qtbot, dock):
     qtbot.waitUntil(lambda: dock.session.runner.current is None, timeout=60_000)
     assert dock.card.strip.isHidden(), dock.card.strip.text.text()
     qtbot.waitUntil(lambda: not dock.results.genes.busy, timeout=20_000)
+
+
+def repeated(script, sections):
+    """What a copied script gives to ``predict``: target, references and options by name."""
+    found = {}
+
+    def predict(target, references=(), **options):
+        found.update(options, target=target, references=list(references))
+        return SimpleNamespace(section="predicted")
+
+    stm = SimpleNamespace(
+        read=lambda path, **options: sections[path], predict=predict, write=lambda *_: None
+    )
+    exec(script.replace("import napari_stmask as stm", ""), {"stm": stm})
+    return found
 
 
 def choose(dock, source):
@@ -152,6 +170,20 @@ def test_why_it_cannot_run(viewer, qtbot):
     assert "saved model" in dock.why.text()
 
 
+def test_an_unknown_scale_says_what_to_do(dock, qtbot, items):
+    items[0].section.um_per_px = None
+    dock.session.section_changed.emit(items[0].id)
+    dock.form.set_values({"patch_unit": "um", "patch_size": 100})
+    qtbot.waitUntil(lambda: not dock.run.isEnabled(), timeout=20_000)
+    assert "pixel of a are unknown: under Embedding and model" in dock.why.text()
+    assert "/" not in dock.why.text()
+    assert "unknown" in dock.notes.text()
+    assert not dock.data.where.isEnabled()
+    dock.form.set_values({"patch_unit": "spots", "patch_size": 1.0})
+    qtbot.waitUntil(lambda: "Estimate" in dock.notes.text(), timeout=20_000)
+    assert dock.run.isEnabled()
+
+
 @pytest.fixture
 def quick(monkeypatch):
     monkeypatch.setattr(napari_stmask.prediction, "iter_predict", fake_predict)
@@ -207,6 +239,7 @@ def test_part_of_a_section(dock, qtbot, quick, viewer, items):
     choose(dock, "part")
     assert dock.data.table.isHidden()
     assert not dock.data.where.isEnabled()
+    assert not dock.form.fields["standardise"].isEnabled()
     assert "no region" in dock.why.text()
     click(qtbot, dock.data.region.draw)
     qtbot.waitUntil(lambda: "no closed shape" in dock.why.text(), timeout=5000)
@@ -222,6 +255,14 @@ def test_part_of_a_section(dock, qtbot, quick, viewer, items):
     np.testing.assert_array_equal(request.learn, inside)
     assert request.gap == 2.0
     assert ids == {"a": items[0].id}
+    # The script draws the same spots; no command can.
+    items[0].section.source = "a.h5ad"
+    click(qtbot, dock.python)
+    called = repeated(QApplication.clipboard().text(), {"a.h5ad": section})
+    np.testing.assert_array_equal(called["learn"], request.learn)
+    assert called["gap"] == 2.0
+    click(qtbot, dock.command)
+    assert "copy it as Python" in dock.strip.text.text()
     ran(qtbot, dock)
     found = known_predictions(dock.session)[0]
     assert found.section.n_spots == int((~inside).sum())
@@ -254,12 +295,78 @@ def test_a_grid(dock, qtbot, quick):
     dock.data.pitch.setValue(50)
     assert dock.data.request()[0].pitch == 50
     ran(qtbot, dock)
+    # Tiles are drawn in the worker, those of the target too.
+    found = dock.session.items[known_predictions(dock.session)[0].item_id]
+    for item in (found, dock.data.item):
+        assert item._raster.index.max() == item.section.n_spots - 1
     genes = dock.results.genes
     assert genes.scores.isHidden()
     assert genes.genes.isColumnHidden(1)
     assert genes.genes.frames.frame["expected_pcc"].is_monotonic_decreasing
     assert genes.maps.isHidden()
     assert "Expected correlation" in genes.facts.text()
+
+
+def test_the_run_as_text(dock, qtbot, items, monkeypatch):
+    """The script and the command ask for what the dock would."""
+    import typer
+    from typer.testing import CliRunner
+
+    import napari_stmask.cli_predict
+
+    files = {f"{item.label}.h5ad": item.section for item in items}
+    for path, item in zip(files, items, strict=True):
+        item.section.source = path
+        item.section.reading = {"image": f"{path} image.jpg"}
+        item.section.adata.obs["patient"] = "P"
+    dock.data.where.setCurrentIndex(1)
+    dock.data.pitch.setValue(50)
+    dock.data.table.item(0, 4).setText("")
+    dock.data.table.item(1, 4).setText("")
+    click(qtbot, dock.command)
+    assert "patients" in dock.strip.text.text()
+    for row in (0, 1):
+        dock.data.table.item(row, 4).setText("P")
+    dock.data.patient.clear()
+    qtbot.keyClicks(dock.data.patient, "P")
+    click(qtbot, dock.python)
+    assert "script is on the clipboard" in dock.state.text()
+    called = repeated(QApplication.clipboard().text(), files)
+    assert called["target"] is items[0].section
+    assert called["references"] == [item.section for item in items[1:]]
+    assert (called["method"], called["pitch"]) == ("spahgc", 50)
+    names = dock.form.model.model_fields
+    values = {k: v for k, v in called.items() if k in names}
+    assert dock.form.model.preset(called["preset"], "unknown", **values) == dock.form.params()
+
+    seen = {}
+
+    def read_section(text, reading):
+        seen.setdefault("paths", []).append(text)
+        return files[text.partition("::")[0]]
+
+    def iter_predict(target, references, **options):
+        seen.update(options, references=references)
+        raise DataError("asked", "enough")
+        yield
+
+    monkeypatch.setattr(napari_stmask.cli_predict, "read_section", read_section)
+    monkeypatch.setattr(napari_stmask.prediction, "iter_predict", iter_predict)
+    click(qtbot, dock.command)
+    words = shlex.split(QApplication.clipboard().text())
+    assert words.pop(0) == "napari-stmask"
+    app = typer.Typer()
+    napari_stmask.cli_predict.register(app)
+    told = CliRunner().invoke(app, words)
+    assert isinstance(told.exception, DataError), told.output
+    assert seen["paths"] == [f"{p}::{p} image.jpg" for p in files]
+    assert seen["pitch"] == 50
+    values = {k: v for k, v in seen.items() if k in names}
+    assert dock.form.model.preset(seen["preset"], "unknown", **values) == dock.form.params()
+    items[1].section.reading["bin"] = 50
+    dock.strip.clear()
+    click(qtbot, dock.command)
+    assert "different options" in dock.strip.text.text()
 
 
 def test_two_sections_of_one_name_are_told_apart(viewer, qtbot, quick):
@@ -295,6 +402,7 @@ def test_a_saved_model(dock, qtbot, tmp_path, viewer, items, monkeypatch):
     choose(dock, "model")
     dock.data.model.line.setText(str(path))
     assert not dock.form.fields["epochs"].isEnabled()
+    assert not dock.presets.isEnabled()
     assert dock.form.fields["uncertainty"].isEnabled()
     ran(qtbot, dock)
     again = known_predictions(dock.session)[-1]
@@ -304,6 +412,13 @@ def test_a_saved_model(dock, qtbot, tmp_path, viewer, items, monkeypatch):
     )  # fmt: skip
     # References are found again by their names.
     assert again.reference(dock.session, "b") is items[1]
+    assert dock.card.plot.isHidden()
+    items[0].section.source = "a.h5ad"
+    click(qtbot, dock.python)
+    called = repeated(QApplication.clipboard().text(), {"a.h5ad": items[0].section})
+    assert called["model"] == str(path)
+    assert called["uncertainty"] == FAST["uncertainty"]
+    assert "epochs" not in called
     dock.data.model.line.setText(str(tmp_path / "none.safetensors"))
     click(qtbot, dock.run)
     qtbot.waitUntil(lambda: dock.session.runner.current is None, timeout=20_000)

@@ -106,6 +106,9 @@ def test_a_click_on_a_gene_and_the_looks(dock, known, viewer, qtbot):
     assert all(isinstance(layer, Image) for layer in images)
     assert len(viewer.layers) == count
     # One slider moves both, until the colours are no longer the same.
+    assert "Colours from" in genes.legend.text()
+    low, high = (float(x) for x in images[0].contrast_limits)
+    assert f"from {low:.2g} to {high:.2g} log units" in genes.legend.text()
     images[0].contrast_limits = (1.0, 2.0)
     assert tuple(images[1].contrast_limits) == (1.0, 2.0)
     press(qtbot, genes.linked)
@@ -221,7 +224,7 @@ def test_where_a_spot_was_read_from(dock, known, viewer, qtbot, items):
     assert not [x for x in viewer.layers if our_meta(x).get("role") == "its references"]
     assert not part.pick.isChecked()
     dock.results.folds["attention"].expand(animate=False)
-    assert [x for x in viewer.layers if our_meta(x).get("role") == "predicted from"]
+    assert [x for x in viewer.layers if our_meta(x).get("role") == "clicked spot"]
 
 
 def test_a_region_that_is_annotated(dock, known, viewer, qtbot):

@@ -116,7 +116,8 @@ def fit(references: list[Section], groups: list[int] | None = None, **values: An
 
 def predict(state: SpaHGCState, target: Section, **values: Any) -> Predicted:
     """Predict for a target whose counts are taken away."""
-    found: Predicted = drain(predictor("spahgc").predict(state, blind(target), settings(**values)))
+    seen = blind(target, state.params.image_encoder)
+    found: Predicted = drain(predictor("spahgc").predict(state, seen, settings(**values)))
     return found
 
 

@@ -33,7 +33,7 @@ from napari_stmask.models.spahgc.graph import graph_of, near_graph
 from napari_stmask.models.spahgc.head import Head
 from napari_stmask.models.spahgc.inputs import Side, at_positions, blind, side_of
 from napari_stmask.models.spahgc.state import SpaHGCState
-from napari_stmask.models.spahgc.training import Tensors, predict_task, whole_batch
+from napari_stmask.models.spahgc.training import Tensors, predict_steps, whole_batch
 
 LONGER = {"epochs": 60, "hidden": 64}
 QUICK = {"image_encoder": KEY, "epochs": 25, "hidden": 64, "learning_rate": 5e-3}
@@ -177,7 +177,7 @@ def test_weights_belong_to_the_references_beside_them(
     data = drain(graph_of(side, pool, rows, one.params))
     batch = whole_batch(data, torch.device("cpu"))
     tensors = Tensors(*map(torch.from_numpy, (side.features, pool.features, pool.expression)))
-    _, _, weights = predict_task(net, tensors, batch)
+    _, _, weights = drain(predict_steps(net, tensors, batch))
     by_hand = np.take_along_axis(weights, np.argsort(np.argsort(found.references, 1), 1), 1)
     np.testing.assert_allclose(found.weights, by_hand, atol=1e-5)
 
@@ -250,7 +250,7 @@ def test_global_generators_and_sections_are_left_alone(tables: list[Section]) ->
 
 def test_counts_of_the_target_are_not_read(tables: list[Section], quick: SpaHGCState) -> None:
     target = tabled(2)
-    unseen = blind(target)
+    unseen = blind(target, KEY)
     assert unseen.adata.n_vars == 1
     assert unseen.adata.X.nnz == 0
     np.testing.assert_array_equal(unseen.coords, target.coords)
@@ -367,3 +367,13 @@ def test_fewer_genes_than_asked_for_are_said(tables: list[Section]) -> None:
     state = fit(tables[:2], image_encoder=KEY, n_genes=80, epochs=1)
     assert len(state.genes) == GENES
     assert any(f"Only {GENES} genes" in note for note in state.notes)
+
+
+def test_prediction_says_how_it_goes_and_leaves_gradients_on(quick: SpaHGCState) -> None:
+    """One event for each layer; what runs between two events is not without gradient."""
+    events = []
+    steps = predictor("spahgc").predict(quick, blind(tabled(2), KEY), settings())
+    for event in steps:
+        assert torch.is_grad_enabled()
+        events.append(event.phase)
+    assert events.count("predicting") >= len(quick.nets) * (quick.params.layers + 1)

@@ -124,6 +124,19 @@ def test_copies_are_found() -> None:
     assert np.mean(found.index[:, 0] == 144 + np.arange(144)) >= 0.99
 
 
+def test_a_small_section_gives_all_it_has() -> None:
+    """The others make up for it, none with more than needed."""
+    small, large, target = side(0, n=2), side(1), side(2)
+    found = drain(
+        find_references(target, pool_of(small, large), settings(n_references=12, balance=True))
+    )
+    assert ((found.index < 4).sum(axis=1) == 4).all()
+    three = pool_of(small, large, side(3))
+    found = drain(find_references(target, three, settings(n_references=12, balance=True)))
+    of = three.section[found.index]
+    assert max((of == code).sum(axis=1).max() for code in (0, 1, 3)) == 4
+
+
 def test_balance_keeps_the_quotas() -> None:
     close = side(0)
     lure = replace(side(1), features=close.features + 0.01)

@@ -95,7 +95,19 @@ def test_another_encoder_is_refused(state: SpaHGCState, values: dict, name: str)
 
 def test_the_own_settings_are_accepted(state: SpaHGCState) -> None:
     state.check(None)
-    state.check(settings(image_encoder=KEY, seed=4, device="cpu"), state.genes)
+    free = {"seed": 4, "smoothing": 0.5, "uncertainty": 3, "threads": 2}
+    asked = state.params.model_copy(update=free)
+    state.check(asked, state.genes)
+    assert state.settings(asked) == asked
+    other = settings(image_encoder="descriptor", epochs=99, **free)
+    assert state.settings(other) == asked
+
+
+def test_settings_of_the_training_cannot_change(state: SpaHGCState) -> None:
+    """Taken silently, they would do nothing."""
+    for name, value in (("epochs", 99), ("n_genes", 9), ("hidden", 64), ("calibrate", False)):
+        with pytest.raises(ParameterError, match=f"trained with {name}"):
+            state.check(state.params.model_copy(update={name: value}))
 
 
 @pytest.mark.parametrize("genes", [lambda g: g[::-1], lambda g: g[:-1], lambda g: [*g[:-1], "X"]])

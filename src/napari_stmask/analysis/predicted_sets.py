@@ -58,7 +58,8 @@ def enriched_steps(
     Raises
     ------
     DataError
-        If no gene is raised in the region, or no set has enough genes of the panel.
+        If no gene is raised in the region, no correlation is known, or no set has enough genes
+        of the panel.
     """
     genes = [str(gene) for gene in section.adata.var_names]
     if inside is not None:
@@ -74,5 +75,9 @@ def enriched_steps(
         by = var["pcc"] if "pcc" in var else var["expected_pcc"]
         order = by.sort_values(ascending=False, kind="stable").dropna()
         chosen = [str(gene) for gene in order.index[:most]]
+        if not chosen:
+            raise DataError(
+                "of no predicted gene a correlation is known", "take the genes of a region"
+            )
     yield Progress(1, 2, "testing gene sets")
     return Enriched(over_representation(chosen, sets, genes), tuple(chosen))

@@ -16,7 +16,15 @@ from anndata import AnnData
 from .params import Params
 from .section import Section
 
-__all__ = ["as_command", "as_python", "input_hash", "read_record", "records", "versions"]
+__all__ = [
+    "as_command",
+    "as_python",
+    "flags_of",
+    "input_hash",
+    "read_record",
+    "records",
+    "versions",
+]
 
 _PACKAGES = ("napari-stmask", "torch", "anndata", "scanpy", "scikit-learn", "scipy", "numpy")
 SCHEMA = 1
@@ -115,13 +123,14 @@ def as_command(
     """The command line that repeats the run."""
     parts = ["napari-stmask", "run", method, source or "PATH", "--preset", "defaults"]
     for name, value in (_changed(params) | dict(reading or {})).items():
-        parts += _flags(name, value)
+        parts += flags_of(name, value)
     if key and key != method:
         parts += ["--key", key]
     return shlex.join([*parts, "--out", out])
 
 
-def _flags(name: str, value: Any) -> list[str]:
+def flags_of(name: str, value: Any) -> list[str]:
+    """Arguments of the command line that set one option."""
     flag = "--" + name.replace("_", "-")
     if isinstance(value, bool):
         return [flag if value else "--no-" + flag[2:]]

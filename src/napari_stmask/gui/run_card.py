@@ -137,6 +137,8 @@ class RunCard(QFrame):
         self.box.clear()
         self.legend.clear()
         self._curves.clear()
+        # A run that trains nothing has no curves.
+        self.plot.hide()
         self._pending.clear()
         self._drawn = 0.0
         self._style_plot()
@@ -202,13 +204,12 @@ class RunCard(QFrame):
             item = pg.PlotCurveItem(pen=pg.mkPen(color, width=2), antialias=True)
             self.box.addItem(item)
             self._curves[name] = ([], [], item)
-            swatch = f'<span style="color:{color}">\u25a0</span>'
+            # A name stays on the line of its colour.
+            said = html.escape(name).replace(" ", "&nbsp;")
+            entry = f'<span style="color:{color}">\u25a0</span>&nbsp;{said}'
             old = self.legend.text()
-            self.legend.setText(
-                f"{old}&nbsp;&nbsp; {swatch} {html.escape(name)}"
-                if old
-                else f"{swatch} {html.escape(name)}"
-            )
+            self.legend.setText(f"{old}&nbsp;&nbsp; {entry}" if old else entry)
+            self.plot.show()
         return self._curves[name]
 
     def _style_plot(self) -> None:

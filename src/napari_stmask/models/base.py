@@ -168,7 +168,10 @@ class PredictorState(Protocol):
         """Columns section, spot, x, y, one row for each reference spot."""
 
     def check(self, params: Any, genes: Sequence[str] | None = None) -> None:
-        """Refuse another encoder or other genes than those of the training."""
+        """Refuse other settings or other genes than those of the training."""
+
+    def settings(self, params: Any) -> Any:
+        """Settings of a prediction: the training's, with those of ``params`` that are free."""
 
     def save(self, path: str | Path) -> None:
         """Write it to a file that `Predictor.load` reads."""

@@ -10,6 +10,7 @@ is one over the links of each reference.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -242,12 +243,26 @@ class HeteroNet(nn.Module):
         generator
             Of the dropout, while training.
         """
+        for states in self.encoding(image, reference, expression, graph, generator):
+            last = states
+        return last
+
+    def encoding(
+        self,
+        image: Tensor,
+        reference: Tensor,
+        expression: Tensor,
+        graph: Linked,
+        generator: torch.Generator | None = None,
+    ) -> Iterator[States]:
+        """`encode` layer by layer: the states after the input and after each layer."""
         h_y = self.expression_in(expression)
         h_t = self._lifted(self.target_in(image), generator)
         h_r = self._lifted(self.reference_in(torch.cat([reference, expression], 1)), generator)
+        yield States(h_t, h_r)
         for layer in self.layers:
             h_t, h_r, h_y = layer(h_t, h_r, h_y, graph, generator)
-        return States(h_t, h_r)
+            yield States(h_t, h_r)
 
     def _lifted(self, u: Tensor, generator: torch.Generator | None) -> Tensor:
         u = _leaky(u)

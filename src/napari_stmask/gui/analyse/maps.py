@@ -38,13 +38,16 @@ class MapPair(Chart):
         values: Sequence[NDArray[np.floating]],
         tops: Sequence[float],
         said: str,
+        *,
+        lows: Sequence[float] = (0.0, 0.0),
     ) -> None:
-        """Draw both; colours run from 0 to ``tops``, and ``said`` tells what is seen."""
+        """Draw both; colours run from ``lows`` to ``tops``, and ``said`` tells what is seen."""
         step = max(1, int(np.ceil(max(raster.index.shape) / _SIDE)))
         index = raster.index[::step, ::step]
-        for box, own, top in zip((self.box, self.other), values, tops, strict=True):
+        boxes = (self.box, self.other)
+        for box, own, low, top in zip(boxes, values, lows, tops, strict=True):
             box.clear()
-            share = np.clip(np.append(own, np.nan)[index] / top, 0, 1)
+            share = np.clip((np.append(own, np.nan)[index] - low) / (top - low), 0, 1)
             colors = self._map.map(np.nan_to_num(share), mode="byte")
             colors[np.isnan(share)] = 0
             box.addItem(pg.ImageItem(colors, axisOrder="row-major"))

@@ -88,7 +88,7 @@ class AttentionPart(Part):
         self.grid.setSpacing(6)
         self.cells: list[PatchCell] = []
         self.body.addWidget(self.grid_holder)
-        self._mark = SpotMark(session, "predicted from")
+        self._mark = SpotMark(session, "clicked spot")
         self._others = SpotMark(session, "its references", color=_REFERENCE_COLOR)
         self._reader = Background(self)
         self._reader.done.connect(self._on_looked)

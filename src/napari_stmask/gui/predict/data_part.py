@@ -180,6 +180,18 @@ class DataPart(QWidget):
                 return str(error)
         return ""
 
+    def outlines(self) -> list[Any]:
+        """(m, 2) vertices of each shape that is learnt from; empty where none is."""
+        target = self.item
+        return self.region.outlines(target) if target is not None else []
+
+    def stored_patients(self) -> dict[str, str]:
+        """Name of each section that takes part -> its patient as the section has it."""
+        keys = self.table.ticked() if self.source.currentData() == SECTIONS else []
+        items = [item for item in (self.item, *map(self.session.items.get, keys)) if item]
+        found = patients_of([item.section for item in items])
+        return {item.label: who for item, who in zip(items, found, strict=True)}
+
     def request(self) -> tuple[Request, dict[str, str]]:
         """What is asked, and the id of each section that is learnt from by its name.
 

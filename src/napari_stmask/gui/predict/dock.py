@@ -8,25 +8,27 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
-    QFormLayout,
+    QHBoxLayout,
     QPushButton,
 )
 
 from ...models import params_of
+from ...models.spahgc.params import FREE
 from .. import settings
 from ..analyse.charts import titled
 from ..background import Background
-from ..fields import NoWheel, fill_presets
+from ..fields import NoWheel, fill_presets, make_button
 from ..form import ParamsForm
 from ..guard import Failure, slot
 from ..image_fields import uses_image
 from ..model import TITLES
-from ..parts import Fold, MessageStrip, Page, narrow_combo, plain_label
+from ..parts import Fold, MessageStrip, Page, copy_text, narrow_combo, plain_label
 from ..run_card import RunCard
 from ..runner import Job
 from ..session import session_of
-from .data_part import MODEL, SECTIONS, DataPart
-from .job import FREE, PredictionJob
+from .data_part import MODEL, PART, SECTIONS, DataPart
+from .job import PredictionJob
+from .recipe import as_command, as_python
 from .request import Notes, look_ahead
 from .results import Results
 
@@ -40,6 +42,9 @@ _TRAINED = {
     name: "The model brings its own." for name in params_of(METHOD).model_fields if name not in FREE
 }
 """Fields that say nothing where a trained model is used."""
+_WITHIN = {"standardise": "One part of a section is brought to the scale of the other."}
+"""Fields that say nothing where a part of the target is learnt from."""
+_PRESET = "Fills all fields; edit them afterwards as you like."
 
 
 class PredictDock(Page):
@@ -85,13 +90,11 @@ class PredictDock(Page):
         self.body.addWidget(self.data)
         self.presets = narrow_combo(QComboBox())
         self.presets.setAccessibleName("Preset")
-        self.presets.setToolTip("Fills all fields; edit them afterwards as you like.")
+        self.presets.setToolTip(_PRESET)
         model = params_of(METHOD)
         fill_presets(self.presets, model)
         self.presets.activated.connect(self._on_preset)
-        row = QFormLayout()
-        row.addRow("Preset", self.presets)
-        self.body.addLayout(row)
+        self.data.form.addRow("Preset", self.presets)
         self.form = ParamsForm(model)
         self.form.changed.connect(self._on_edit)
         self.fold = Fold("Embedding and model", self.form)
@@ -114,6 +117,20 @@ class PredictDock(Page):
         self.run.setObjectName("stmask_predict")
         self.run.clicked.connect(self.start)
         self.body.addWidget(self.run)
+        self.python = make_button(
+            "Copy as Python",
+            "Put a script that makes this prediction on the clipboard.",
+            self._on_python,
+        )
+        self.command = make_button(
+            "Copy as command",
+            "Put the command line that makes this prediction on the clipboard.",
+            self._on_command,
+        )
+        row = QHBoxLayout()
+        row.addWidget(self.python)
+        row.addWidget(self.command)
+        self.body.addLayout(row)
         self.why = plain_label()
         self.why.setAccessibleName("Why it cannot run")
         self.body.addWidget(self.why)
@@ -179,6 +196,19 @@ class PredictDock(Page):
         self.scroller.ensureWidgetVisible(self.card)
 
     @slot
+    def _on_python(self) -> None:
+        request, _ = self.data.request()
+        copy_text(as_python(METHOD, request, self.form.params(), self.data.outlines()))
+        self.say("The script is on the clipboard.")
+
+    @slot
+    def _on_command(self) -> None:
+        request, _ = self.data.request()
+        stored = self.data.stored_patients()
+        copy_text(as_command(METHOD, request, self.form.params(), stored))
+        self.say("The command is on the clipboard.")
+
+    @slot
     def _on_session(self) -> None:
         self.data.refresh()
         self.results.refresh()
@@ -217,8 +247,10 @@ class PredictDock(Page):
         self.form.show_section(item.section if item is not None else None)
         needed = uses_image(self.form.values(), None) and not self._finished()
         self.data.need_image(needed)
-        trained = self.data.source.currentData() == MODEL
-        self.form.fix(_TRAINED if trained else {})
+        source = self.data.source.currentData()
+        self.form.fix({MODEL: _TRAINED, PART: _WITHIN}.get(source, {}))
+        self.presets.setEnabled(source != MODEL)
+        self.presets.setToolTip(_PRESET if source != MODEL else _TRAINED["epochs"])
         self._notes = Notes()
         self._looker.forget()
         self._check()
@@ -238,7 +270,8 @@ class PredictDock(Page):
         reason = self._reason()
         waits = self.session.runner.current is not None
         self.run.setText("Predict genes" if not waits else "Add to the queue")
-        self.run.setEnabled(not reason)
+        for button in (self.run, self.python, self.command):
+            button.setEnabled(not reason)
         self.run.setToolTip(reason or "Train and predict; the window stays usable.")
         self.why.setText(f"\u26a0 {reason}")
         # The form says itself what is wrong in it, where it can be seen.

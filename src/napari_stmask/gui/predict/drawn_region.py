@@ -62,7 +62,7 @@ def learn_mask(layer: Shapes | None, item: Item, gap: float) -> NDArray[np.bool_
     """
     if layer is None:
         raise ParameterError(
-            "There is no region to learn from", "press Draw a region, or add a Shapes layer"
+            "There is no region to learn from", "press Draw and outline one on the section"
         )
     polygons = outlines(layer, item)
     if not polygons:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QSpinBox
 
-from ...analysis.enrichment import over_representation, region_genes_steps, top_genes
-from ...analysis.region_transfer import predicted_values
+from ...analysis.predicted_sets import Enriched, enriched_steps
 from ...analysis.signatures import read_gene_sets
-from ...core.errors import DataError
-from ...core.progress import Progress, Steps
-from ...core.section import Section
 from ..analyse.exporting import ExportRow
 from ..analyse.table import Column, FrameTable
 from ..export import snapshot
@@ -39,14 +32,6 @@ _COLUMNS = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Enriched:
-    """Sets and the genes that were looked for in them."""
-
-    table: pd.DataFrame
-    genes: tuple[str, ...]
-
-
 class EnrichmentPart(Part):
     """Over-representation in the panel: the genes that could have been chosen."""
 
@@ -62,7 +47,7 @@ class EnrichmentPart(Part):
         self.genes = narrow_combo(QComboBox())
         self.genes.setAccessibleName("Genes to look for in the sets")
         self.genes.setToolTip("Which genes of the panel are looked for in the sets.")
-        self.genes.addItem("Raised in the region", _REGION)
+        self.genes.addItem("In the region", _REGION)
         self.genes.addItem("Predicted best", _BEST)
         self.genes.currentIndexChanged.connect(self._on_edit)
         self.most = QSpinBox()
@@ -144,7 +129,9 @@ class EnrichmentPart(Part):
             return
         inside = self.inside if self.genes.currentData() == _REGION else None
         section = snapshot(known.section)
-        self.launch(partial(_enriched, section, inside, self._sets, self.most.value()))
+        self.launch(
+            partial(enriched_steps, section, self._sets, inside=inside, most=self.most.value())
+        )
 
     @slot
     def _on_done(self, answer: Enriched) -> None:
@@ -152,11 +139,11 @@ class EnrichmentPart(Part):
         if known is None:
             return
         self._answer = answer
-        listed = ", ".join(answer.genes[:8]) + (" \u2026" if len(answer.genes) > 8 else "")
+        listed = ", ".join(answer.chosen[:8]) + (" \u2026" if len(answer.chosen) > 8 else "")
         left = answer.table.attrs.get("left_out", 0)
         few = f" {left:,} sets have too few genes of the panel." if left else ""
         self.facts.setText(
-            f"{len(answer.genes)} of {len(known.genes):,} genes: {listed}. Background: the "
+            f"{len(answer.chosen)} of {len(known.genes):,} genes: {listed}. Background: the "
             f"panel.{few}"
         )
         self.table.show_frame(answer.table)
@@ -166,28 +153,3 @@ class EnrichmentPart(Part):
     @slot
     def _on_written(self, path: object) -> None:
         self.desk.say(f"Written: {path}")
-
-
-def _enriched(
-    section: Section,
-    inside: NDArray[np.bool_] | None,
-    sets: Mapping[str, tuple[str, ...]],
-    most: int,
-) -> Steps[Enriched]:
-    """Choose genes, then test; without a region those with the best correlation."""
-    genes = [str(gene) for gene in section.adata.var_names]
-    if inside is not None:
-        ranked = yield from region_genes_steps(predicted_values(section), inside, genes)
-        chosen = top_genes(ranked, n=most)
-        if not chosen:
-            raise DataError(
-                "no gene is raised in the region", "find another region, or take the best genes"
-            )
-    else:
-        yield Progress(0, 1, "choosing genes")
-        var = section.adata.var
-        by = var["pcc"] if "pcc" in var else var["expected_pcc"]
-        order = by.sort_values(ascending=False, kind="stable").dropna()
-        chosen = [str(gene) for gene in order.index[:most]]
-    yield Progress(1, 2, "testing gene sets")
-    return Enriched(over_representation(chosen, sets, genes), tuple(chosen))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-__all__ = ["GeneMaps", "Look", "show_map", "show_maps"]
+__all__ = ["GeneMaps", "Look", "limits_of_maps", "show_map", "show_maps"]
 
 Values = NDArray[np.floating[Any]]
 _KEY = "spahgc_map"
@@ -75,6 +75,17 @@ class Look:
     spread: bool = False
 
 
+def limits_of_maps(maps: GeneMaps, *, linked: bool) -> list[tuple[float, float]]:
+    """Ends of the colours of measured and predicted values; the same where they are linked."""
+    own = limits_of(maps.predicted)
+    if maps.measured is None:
+        return [own, own]
+    other = limits_of(maps.measured)
+    if linked:
+        return [(min(own[0], other[0]), max(own[1], other[1]))] * 2
+    return [other, own]
+
+
 def show_maps(
     viewer: ViewerModel, target: Item | None, item: Item, maps: GeneMaps, look: Look
 ) -> tuple[Layer | None, Layer]:
@@ -86,17 +97,14 @@ def show_maps(
         Layers of the measured and of the predicted values, or of their spread.
     """
     measured = maps.measured if target is not None else None
-    own = limits_of(maps.predicted)
-    both = own
-    if measured is not None:
-        other = limits_of(measured)
-        both = (min(own[0], other[0]), max(own[1], other[1]))
+    # What the dock shows beside it does not depend on whether the target is still open.
+    known, own = limits_of_maps(maps, linked=look.linked)
     first: Layer | None = None
     name = target.label if target is not None else item.label
     if measured is not None and target is not None:
         first = show_map(
             viewer, target, "measured", f"{name} \u00b7 measured {maps.gene}", measured,
-            limits=both if look.linked else limits_of(measured), as_image=look.as_image,
+            limits=known, as_image=look.as_image,
         )  # fmt: skip
     if look.spread and maps.spread is not None:
         second = show_map(
@@ -107,7 +115,7 @@ def show_maps(
         return first, second
     second = show_map(
         viewer, item, "predicted", f"{name} \u00b7 {maps.title}", maps.predicted,
-        limits=both if look.linked else own, as_image=look.as_image,
+        limits=own, as_image=look.as_image,
     )  # fmt: skip
     if first is not None and look.linked and look.as_image:
         from napari.experimental import link_layers

@@ -16,7 +16,7 @@ from ..analyse.table_filter import TableFilter
 from ..background import Background
 from ..guard import Failure, slot
 from ..parts import plain_label
-from .gene_maps import GeneMaps, Look, show_maps
+from .gene_maps import GeneMaps, Look, limits_of_maps, show_maps
 from .gene_values import gene_maps, gene_table
 from .known import Known
 from .part import Part
@@ -138,6 +138,7 @@ class GenesPart(Part):
             elif column.name == "expected_error":
                 self.genes.setColumnHidden(place, known.measured)
         self.spread.setEnabled("spread" in known.section.adata.layers)
+        self.linked.setEnabled(known.measured)
         self._show_small()
 
     def show_gene(self, gene: str) -> None:
@@ -211,21 +212,23 @@ class GenesPart(Part):
         if maps is None:
             return
         if not pair or item is None or maps.measured is None:
-            self.legend.setText(f"{maps.title}, log units.")
+            self.legend.setText(f"{maps.title[:1].upper()}{maps.title[1:]}, log units.")
             return
-        second = maps.predicted
-        name = maps.title
+        second, name = maps.predicted, maps.title
         if self.spread.isChecked() and maps.spread is not None:
             second, name = maps.spread, f"spread of predicted {maps.gene}"
-        tops = [max(limits_of(v)[1], 1e-6) for v in (maps.measured, second)]
-        if self.linked.isChecked() and second is maps.predicted:
-            tops = [max(tops)] * 2
-        self.maps.show_maps(
-            item.raster, (maps.measured, second), tops, f"{maps.gene}, measured and predicted"
-        )
+        shared = second is maps.predicted and self.linked.isChecked()
+        ranges = limits_of_maps(maps, linked=self.linked.isChecked())
+        if second is not maps.predicted:
+            ranges[1] = (0.0, limits_of(second)[1])
+        lows, tops = zip(*ranges, strict=True)
+        said = f"{maps.gene}, measured and predicted"
+        self.maps.show_maps(item.raster, (maps.measured, second), tops, said, lows=lows)
+        first, other = (f"{low:.2g} to {top:.2g}" for low, top in ranges)
+        text = f"Left: measured {maps.gene}"
+        text += f". Right: {name}. Colours" if shared else f", {first}. Right: {name}, colours"
         self.legend.setText(
-            f"Left: measured {maps.gene}, up to {tops[0]:.2g}. Right: {name}, up to "
-            f"{tops[1]:.2g} (log units, 99th percentile)."
+            f"{text} from {other} log units; the few spots beyond look like the ends."
         )
 
     @slot

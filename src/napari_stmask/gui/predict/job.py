@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from ...core.progress import Progress, Steps
 from ...core.section import Section
+from ...models.spahgc.params import FREE
 from ...viz.raster import rasterise
 from .. import layers
 from ..model import Item
@@ -18,10 +21,8 @@ from .request import Request
 if TYPE_CHECKING:
     from ..session import Session
 
-__all__ = ["FREE", "PredictionJob"]
+__all__ = ["PredictionJob"]
 
-FREE = ("device", "threads", "uncertainty", "smoothing", "seed", "accept_licence")
-"""Settings that count where a trained model is used."""
 _GAP = 0.1
 """Distance to the section above, in heights."""
 
@@ -64,18 +65,24 @@ class PredictionJob(Job):
             request.target, list(request.references), method=self.method, **request.options(), **how
         )
         yield Progress(0, 0, "drawing the spots")
-        section = prediction.section
-        return prediction, rasterise(section.coords, section.lattice)
+        section, target = prediction.section, request.target
+        raster = own = rasterise(section.coords, section.lattice)
+        if not np.array_equal(section.coords, target.coords):
+            own = rasterise(target.coords, target.lattice)
+        return prediction, raster, own
 
     def accept(self, session: Session, answer: Any) -> None:
         """Open the predicted section below its target."""
-        prediction, raster = answer
+        prediction, raster, own = answer
         target = session.items.get(self.section_id)
         section = prediction.section
         section.name = f"{self.label} \u00b7 predicted"
         self.watched = session.selected_id in (None, self.section_id)
         before, key = session.selected_id, session.selected_key
         item = session.add(section, raster=raster, offset=_below(session, target, section))
+        if target is not None and np.array_equal(target.section.coords, prediction.target.coords):
+            # Tiles of its measured genes: seconds for many spots, which the window would wait.
+            target.use_raster(own)
         remember(item, Known(prediction, item.id, self.section_id, self.reference_ids or {}))
         self.found = item.id
         if session.viewer is not None and not all(

@@ -14,7 +14,7 @@ from ..guard import slot
 from ..model import Item
 from ..parts import narrow_combo
 from ..session import Session
-from .drawn_region import drawn_layers, learn_mask
+from .drawn_region import drawn_layers, learn_mask, outlines
 
 if TYPE_CHECKING:
     from napari.layers import Shapes
@@ -37,6 +37,7 @@ class RegionField(QWidget):
         self._followed: weakref.WeakSet[Shapes] = weakref.WeakSet()
         self.layer = narrow_combo(QComboBox())
         self.layer.setAccessibleName("Layer with the region")
+        self.layer.setPlaceholderText("nothing drawn")
         self.layer.setToolTip("Shapes layer drawn over the target: spots inside are learnt from.")
         self.layer.currentIndexChanged.connect(self._on_chosen)
         self.draw = make_button(
@@ -65,6 +66,12 @@ class RegionField(QWidget):
             found = learn_mask(layers.get(self.layer.currentData()), item, gap)
             self._known = (asked, found)
         return self._known[1]
+
+    def outlines(self, item: Item) -> list[NDArray[Any]]:
+        """(m, 2) vertices (x, y) of each closed shape in the coordinates of a section."""
+        layers = {id(layer): layer for layer in self._layers()}
+        layer = layers.get(self.layer.currentData())
+        return list(outlines(layer, item)) if layer is not None else []
 
     def _layers(self) -> list[Shapes]:
         viewer = self.session.viewer

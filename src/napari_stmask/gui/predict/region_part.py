@@ -204,7 +204,7 @@ def _part(section: Section) -> Steps[NDArray[np.intp]]:
 def _facts(found: FoundRegion, name: str) -> str:
     inside = int(found.inside.sum())
     lines = [
-        f"Rather inside ({name}) than not: {inside:,} of {len(found.probability):,} spots.",
+        f"{inside:,} of {len(found.probability):,} spots are more likely inside ({name}) than not.",
         f"Learnt from {found.learnt_from:,} annotated reference spots.",
     ]
     if found.scores is not None:

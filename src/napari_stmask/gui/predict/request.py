@@ -13,6 +13,7 @@ from ...core.memory import available_bytes, human
 from ...core.params import Params
 from ...core.prediction import RECORD
 from ...core.section import Section, count_problem
+from ...features.encoders import FINISHED, split_spec
 from ...prediction_checks import PATIENT, patients_of
 from ..estimate import duration
 from ..export import snapshot
@@ -143,6 +144,9 @@ def look_ahead(request: Request, params: Params) -> Notes:
         # What is learnt from costs what the rest of the section does.
         sources = (request.target.bare(rows=request.learn),)
     facts = [_sources(request), _scale(request.target)]
+    unknown = _unscaled(request, params)
+    if unknown:
+        return Notes(facts, obstacle=unknown)
     warnings = list(warnings_of(request.target, list(request.references), params))
     if request.learn is not None:
         warnings.append(
@@ -161,6 +165,20 @@ def look_ahead(request: Request, params: Params) -> Notes:
             "predict fewer genes, or lower the widths."
         )
     return Notes(facts, warnings, obstacle)
+
+
+def _unscaled(request: Request, params: Params) -> str:
+    """Why patches cannot be cut in micrometres; empty where they can."""
+    known = params.model_dump()
+    if known["patch_unit"] != "um" or split_spec(known["image_encoder"])[0] in FINISHED:
+        return ""
+    names = [s.name for s in (request.target, *request.references) if s.um_per_px is None]
+    if not names or request.model is not None:
+        return ""
+    return (
+        f"Micrometres per pixel of {', '.join(names)} are unknown: under Embedding and model, set "
+        "the patch unit to spots, and the patch size to about 1."
+    )
 
 
 def _sources(request: Request) -> str:

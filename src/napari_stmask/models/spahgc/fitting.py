@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ...analysis.prediction_baselines import knn_mean
 from ...analysis.ridge import Ridge, ridge_steps
 from ...core.errors import DataError
 from ...core.progress import Progress, Steps
@@ -22,7 +23,7 @@ from .head import Head, fit_head, parts_of
 from .inputs import Side, Standard, panel_of, raw_features, side_of
 from .params import SpaHGCParams
 from .state import SpaHGCState
-from .training import Task, Tensors, batches_of, predict_task, train_net, whole_batch
+from .training import Task, Tensors, batches_of, predict_steps, train_net, whole_batch
 
 __all__ = ["MANY", "fit_state"]
 
@@ -176,7 +177,7 @@ class _Fitting:
                 side, self.pool, self.params, target_group=side.group, more=MANY
             )
             index = found.index[:, : self.params.n_references]
-            self.near.append(self.pool.expression[found.index].mean(axis=1))
+            self.near.append(knn_mean(found.index, self.pool.expression))
             self.last.append(found.similarity[:, self.params.n_references - 1])
             data = yield from graph_of(side, self.pool, index, self.params)
             tensors = Tensors(
@@ -222,6 +223,7 @@ class _Fitting:
                 yield Progress(number, len(tasks), "combining")
                 own = part == i
                 if own.any():
-                    network[-1][own] = predict_task(net, task.tensors, task.whole)[0][own]
+                    said, _, _ = yield from predict_steps(net, task.tensors, task.whole)
+                    network[-1][own] = said[own]
                     linear[-1][own] = ridge.predict(side.features[own])
         return [np.concatenate(linear), np.concatenate(self.near), np.concatenate(network)]

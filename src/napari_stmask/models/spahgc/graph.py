@@ -147,7 +147,8 @@ def find_references(
     without
         Section of the pool that is left out.
     more
-        References found beyond those that are linked, where the pool has them.
+        References found in all where more than are linked, and the pool has them; with balanced
+        sections no more than are linked.
 
     Raises
     ------
@@ -174,9 +175,18 @@ def find_references(
         params.n_references if balanced else k,
         metric=params.similarity,
         pool_groups=sections if balanced else None,
-        quota=-(-params.n_references // np.unique(sections).size) if balanced else None,
+        quota=_share(sections, params.n_references) if balanced else None,
     )
     return Found(rows[found.index], found.similarity)
+
+
+def _share(sections: NDArray[np.intp], k: int) -> int:
+    """The least that each section may give so that ``k`` are found: small ones give all."""
+    sizes = np.unique(sections, return_counts=True)[1]
+    quota = -(-k // sizes.size)
+    while np.minimum(sizes, quota).sum() < k:
+        quota += 1
+    return quota
 
 
 def graph_of(

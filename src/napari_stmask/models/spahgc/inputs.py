@@ -16,11 +16,16 @@ from ...analysis.prediction_baselines import neighbour_features
 from ...core.progress import Progress, Steps
 from ...core.section import Section
 from ...features.encoders import FINISHED, split_spec
+from ...features.encoders.precomputed import from_file, from_obsm
 from ...features.image_features import image_features, zscored
 from ...features.panel import choose_panel, given_panel, read_gene_list
+from ..image_input import CARRIED
 from .params import SpaHGCParams
 
-__all__ = ["Side", "Standard", "at_positions", "blind", "panel_of", "side_of"]
+__all__ = [
+    "Side", "Standard", "at_positions", "blind", "finished_features", "panel_of", "raw_features",
+    "side_of",
+]  # fmt: skip
 
 Float = NDArray[np.float32]
 
@@ -99,12 +104,37 @@ class Standard:
         return np.asarray((features - self.mean) * self.scale, dtype=np.float32)
 
 
-def blind(section: Section) -> Section:
-    """The section without its counts: image, positions and finished features.
+def finished_features(section: Section, encoder: str) -> dict[str, Float]:
+    """Finished features as a copy of the section carries them in ``obsm``; else nothing.
+
+    Those of a file too: its rows are those of the whole section, of which a copy may be a part.
+
+    Raises
+    ------
+    StmaskError
+        If there are none, or they are no table of finite numbers for each spot.
+    """
+    kind, rest = split_spec(encoder)
+    if kind not in FINISHED:
+        return {}
+    if kind == "obsm":
+        return {rest: from_obsm(section, rest)}
+    if CARRIED in section.adata.obsm:
+        return {CARRIED: from_obsm(section, CARRIED)}
+    return {CARRIED: from_file(section, rest)}
+
+
+def blind(section: Section, encoder: str) -> Section:
+    """The section without its counts: image, positions and the features that ``encoder`` names.
 
     A prediction that is made from this cannot know the measurement.
+
+    Raises
+    ------
+    DataError
+        What `finished_features` raises.
     """
-    arrays = {k: v for k, v in section.adata.obsm.items() if k != "spatial"}
+    arrays = finished_features(section, encoder)
     return _without_counts(section, section.coords, section.adata.obs_names, arrays)
 
 
@@ -157,9 +187,12 @@ def raw_features(section: Section, params: SpaHGCParams) -> Steps[Float]:
     StmaskError
         What `image_features` raises.
     """
-    finished = split_spec(params.image_encoder)[0] in FINISHED
+    finished = finished_features(section, params.image_encoder)
+    if finished:
+        yield Progress(0, 1, "image features")
+        return next(iter(finished.values()))
     tables = []
-    for scale in range(1 if finished else params.n_scales):
+    for scale in range(params.n_scales):
         found = yield from image_features(
             section,
             params.image_encoder,

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ...analysis.prediction_baselines import knn_mean
 from ...core.errors import ParameterError
 from ...core.progress import Progress, Steps
 from ...core.section import Section
@@ -23,7 +24,7 @@ from .inputs import Side, raw_features, side_of
 from .params import SpaHGCParams
 from .spread import spread_steps
 from .state import SpaHGCState
-from .training import Tensors, predict_task, whole_batch
+from .training import Tensors, predict_steps, whole_batch
 
 __all__ = ["SpaHGC"]
 
@@ -87,18 +88,15 @@ class SpaHGC:
     def predict(self, state: SpaHGCState, target: Section, params: Any) -> Steps[Predicted]:
         """Answer for the spots of ``target``, of which counts are never read.
 
-        ``params`` say where to compute, how many draws to make and whether to smooth; the rest
-        is the state's.
+        ``params`` say where to compute, how many draws to make and whether to smooth (`FREE`);
+        the rest is the state's.
 
         Raises
         ------
         DataError
             If the target has no image, or features of another encoder.
         """
-        asked = params.model_dump(
-            include={"device", "threads", "uncertainty", "smoothing", "seed", "accept_licence"}
-        )
-        settings = SpaHGCParams(**(state.params.model_dump() | asked))
+        settings = state.settings(params)
         return (yield from in_threads(_predict(state, target, settings), settings.threads))
 
     def load(self, path: str | Path) -> SpaHGCState:
@@ -124,10 +122,11 @@ def _predict(state: SpaHGCState, target: Section, params: SpaHGCParams) -> Steps
     yield Progress(0, 1, "predicting")
     answers = []
     for i, net in enumerate(nets):
-        answers.append(predict_task(net, tensors, batch))
+        answer = yield from predict_steps(net, tensors, batch)
+        answers.append(answer)
         yield Progress(i + 1, len(nets), "predicting")
     network, pooled, weights = (np.mean([a[j] for a in answers], axis=0) for j in range(3))
-    near = pool.expression[found.index].mean(axis=1)
+    near = knn_mean(found.index, pool.expression)
     linear = state.ridges[0].predict(side.features) if state.ridges else near
     value = _smoothed(state.head((linear, near, network)), side, params)
     spread = None

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from ...core.params import Device, Seed, Threads
 from ..image_params import EncoderParams
 
-__all__ = ["RELEASE_IGNORES", "SpaHGCParams"]
+__all__ = ["FREE", "RELEASE_IGNORES", "SpaHGCParams"]
 
 _ADVANCED: dict[str, Any] = {"advanced": True}
 RELEASE_IGNORES = (
@@ -20,9 +20,10 @@ RELEASE_IGNORES = (
     "clean_share",
     "replicates",
     "standardise",
-    "uncertainty",
 )
 """Settings of the improved form that the released one has nothing to do with."""
+FREE = ("accept_licence", "device", "seed", "smoothing", "threads", "uncertainty")
+"""Settings that a prediction with a trained model may change; the others are the model's."""
 
 
 class SpaHGCParams(EncoderParams):

@@ -6,13 +6,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ...analysis.prediction_baselines import knn_mean
 from ...core.progress import Progress, Steps
 from ...nn.agreement import complementary
 from .fitting import MANY
 from .graph import Pool, find_references, graph_of
 from .inputs import Side
 from .state import SpaHGCState
-from .training import Batch, Tensors, predict_task, whole_batch
+from .training import Batch, Tensors, predict_steps, whole_batch
 
 __all__ = ["spread_steps"]
 
@@ -47,7 +48,7 @@ def spread_steps(
             found = yield from find_references(side, pool, params, without=without, more=MANY)
             data = yield from graph_of(side, pool, found.index[:, : params.n_references], params)
             views[without] = (
-                pool.expression[found.index].mean(axis=1),
+                knn_mean(found.index, pool.expression),
                 whole_batch(data, device),
             )
         near, batch = views[without]
@@ -57,7 +58,7 @@ def spread_steps(
             complementary(tensors.reference, params.mask_reference, generator)[0],
             complementary(tensors.expression, params.mask_reference, generator)[0],
         )
-        network = predict_task(state.nets[i], hidden, batch)[0]
+        network, _, _ = yield from predict_steps(state.nets[i], hidden, batch)
         linear = state.ridges[i + 1].predict(side.features) if state.ridges else near
         value = state.head((linear, near, network)).astype(np.float64)
         total += value

@@ -24,7 +24,7 @@ from ...nn.heterogeneous import HeteroNet
 from .graph import Pool
 from .head import PARTS, Head
 from .inputs import Side, Standard
-from .params import SpaHGCParams
+from .params import FREE, SpaHGCParams
 from .training import new_net
 
 __all__ = ["SpaHGCState"]
@@ -121,17 +121,17 @@ class SpaHGCState:
         )
 
     def check(self, params: SpaHGCParams | None, genes: Sequence[str] | None = None) -> None:
-        """Refuse to predict with another encoder or other genes than those of the training.
+        """Refuse to predict with other settings or other genes than those of the training.
 
         Raises
         ------
         ParameterError
-            If the encoder, the size of its patches or their number differ.
+            If ``params`` differ in what was settled by the training, such as the encoder.
         DataError
             If ``genes`` are others, or in another order.
         """
         own = self.params
-        for name in ("image_encoder", "patch_size", "patch_unit", "n_scales", "stain"):
+        for name in (name for name in SpaHGCParams.model_fields if name not in FREE):
             asked = getattr(own if params is None else params, name)
             if asked != getattr(own, name):
                 raise ParameterError(
@@ -144,6 +144,11 @@ class SpaHGCState:
                 f"{len(genes)} given",
                 "use the model's genes in its order, or train a new one",
             )
+
+    def settings(self, params: SpaHGCParams) -> SpaHGCParams:
+        """The training's settings, with those of ``params`` that a prediction may change."""
+        free = params.model_dump(include=set(FREE))
+        return SpaHGCParams(**(self.params.model_dump() | free))
 
     def check_width(self, width: int, where: str) -> None:
         """Refuse raw features of another number than in the training.

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...core.progress import Steps
+from ...core.progress import Progress, Steps
 from ...nn.agreement import agreement, complementary, correlation_loss, follow
 from ...nn.heterogeneous import HeteroNet, Linked
 from ...nn.tiles import split_into_tiles
@@ -24,7 +24,7 @@ from .params import SpaHGCParams
 if TYPE_CHECKING:
     from torch_geometric.data import HeteroData
 
-__all__ = ["Batch", "Task", "Tensors", "new_net", "predict_task", "train_net"]
+__all__ = ["Batch", "Task", "Tensors", "new_net", "predict_steps", "train_net"]
 
 Float = NDArray[np.float32]
 
@@ -239,11 +239,18 @@ def _counted(task: Task, batch: Batch, without: int | None) -> Tensor:
 
 
 @torch.no_grad()
-def predict_task(net: HeteroNet, tensors: Tensors, batch: Batch) -> tuple[Float, Float, Float]:
-    """Prediction (n, n_genes), pooled state (n, hidden) and weights (n, links) of all targets."""
+def predict_steps(
+    net: HeteroNet, tensors: Tensors, batch: Batch
+) -> Steps[tuple[Float, Float, Float]]:
+    """Prediction (n, n_genes), pooled state (n, hidden) and weights (n, links) of all targets.
+
+    One event for each layer.
+    """
     x = tensors.target[batch.targets]
     z, y = tensors.reference[batch.references], tensors.expression[batch.references]
-    states = net.encode(x, z, y, batch.graph)
+    for state in net.encoding(x, z, y, batch.graph):
+        states = state
+        yield Progress(0, 0, "predicting")
     predicted, pooled, weights = net.decode(states, batch.graph)
     return (
         predicted.cpu().numpy(),
