@@ -21,7 +21,7 @@ from .core.prediction import RECORD, Prediction
 from .core.progress import Progress, Steps, drain
 from .core.provenance import input_hash, run_record
 from .core.section import Section
-from .features.encoders import FINISHED, split_spec
+from .features.encoders import is_finished
 from .features.regions import with_guard
 from .features.tissue_grid import tissue_grid
 from .models.base import Estimate, Predicted, Predictor, PredictorState
@@ -178,6 +178,7 @@ def iter_predict(
                 why = f"Not scored: {error.problem}."
         if why:
             notes.append(why)
+    known = state.reference_table()
     record = run_record(
         method=method,
         key=method,
@@ -186,7 +187,7 @@ def iter_predict(
         hashes={s.name: input_hash(s) for s in sections},
         extra={
             "target": asked.name,
-            "references": sorted(set(state.reference_table()["section"])),
+            "references": sorted(set(known["section"])),
             "model": str(model) if isinstance(model, str | Path) else None,
             "pitch_um": pitch,
             "gap": gap if learn is not None else None,
@@ -202,7 +203,7 @@ def iter_predict(
     answer = _section(method, asked, place, state, predicted, scored, record, pitch)
     table = None if scored is None else scored.table
     yield Progress(1, 1, "writing")
-    return Prediction(method, asked, answer, state.reference_table(), table, record, state)
+    return Prediction(method, asked, answer, known, table, record, state)
 
 
 def predict(target: Data, references: Sequence[Data] = (), **options: Any) -> Prediction:
@@ -261,7 +262,7 @@ def _place(target: Section, pitch: float | None, params: Any) -> Section:
     """Where to predict, without counts: the target's spots, or a grid over its tissue."""
     if pitch is None:
         return blind(target, params.image_encoder)
-    if split_spec(params.image_encoder)[0] in FINISHED:
+    if is_finished(params.image_encoder):
         raise ParameterError(
             f"{params.image_encoder} has features of spots, not of the points of a grid",
             "use an encoder that reads the image, or leave out the grid",

@@ -9,7 +9,7 @@ import numpy as np
 
 from .core.errors import DataError, ParameterError
 from .core.section import Section
-from .features.encoders import FINISHED, split_spec
+from .features.encoders import is_finished, split_spec
 from .features.patches import patch_side
 from .features.tissue_grid import spots_off_tissue
 
@@ -87,7 +87,7 @@ def warnings_of(
             f"obsm['{key}'] looks like an embedding of expression: the target's would tell what "
             "is to be predicted. Give features of the image."
         )
-    if kind not in FINISHED:
+    if not is_finished(params.image_encoder):
         for section in dict.fromkeys([target, *references]):
             out += _image_warnings(section, params)
     platforms = {s.platform for s in [target, *references]}

@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 from ..core.errors import DataError, ParameterError
 from ..core.progress import Progress, Steps, drain
-from ..features.graph import knn_graph
+from ..features.graph import knn_graph, neighbour_mean
 from ..features.retrieval import retrieve
 from .ridge import ridge_steps
 
@@ -205,10 +205,7 @@ def neighbour_features(
     ParameterError
         If ``k`` is below 1.
     """
-    graph = knn_graph(coords, k)
-    count = np.asarray(graph.sum(axis=1))
-    around = np.where(count > 0, (graph @ z) / np.maximum(count, 1), z)
-    return np.hstack([z, around]).astype(np.float32)
+    return np.hstack([z, neighbour_mean(knn_graph(coords, k), z)]).astype(np.float32)
 
 
 def baseline_predictions(

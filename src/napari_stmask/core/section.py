@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -224,16 +224,12 @@ class Section:
         adata.obsm["spatial"] = coords
         for name, values in carried.items():
             adata.obsm[name] = values
-        return Section(
-            adata,
-            name=self.name,
-            image=self.image,
-            um_per_px=self.um_per_px,
-            platform=self.platform,
-            source=self.source,
-            spot_diameter=self.spot_diameter,
-            notes=list(self.notes),
-            reading=dict(self.reading),
+        return self.over(adata)
+
+    def over(self, adata: AnnData) -> Section:
+        """The same tissue and image over another table, whose ``X`` are counts."""
+        return replace(
+            self, adata=adata, counts_layer=None, notes=list(self.notes), reading=dict(self.reading)
         )
 
 

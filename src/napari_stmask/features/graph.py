@@ -17,6 +17,7 @@ __all__ = [
     "knn_graph",
     "morans_i",
     "nearest",
+    "neighbour_mean",
     "normalised_adjacency",
     "radius_graph",
     "random_walk",
@@ -209,6 +210,12 @@ def shared_weight(walk: sp.csr_matrix) -> float:
     # Wide kernels reach a large part of the section in two steps: never all rows at once.
     blocks = (walk[start : start + _BLOCK] @ walk for start in range(0, n, _BLOCK))
     return float(sum(np.square(block.data, dtype=np.float64).sum() for block in blocks) / n)
+
+
+def neighbour_mean(graph: sp.csr_matrix, z: NDArray[Any]) -> NDArray[Any]:
+    """(n_spots, d) mean of ``z`` over each spot's links; a spot without any keeps its own."""
+    count = np.asarray(graph.sum(axis=1))
+    return np.where(count > 0, (graph @ z) / np.maximum(count, 1), z)
 
 
 def coherence(graph: sp.csr_matrix, x: NDArray[np.floating[Any]]) -> float:

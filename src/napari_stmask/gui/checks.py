@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.result import key_problem
+from ..features.encoders import is_finished
 from .model import Item
 
 __all__ = ["conflict", "missing_source", "name_problem"]
@@ -22,11 +23,7 @@ def conflict(values: Mapping[str, Any], item: Item | None) -> str:
     if not values.get("auto_domains") and values.get("n_domains", 1) > section.n_spots:
         return f"Domains: the section has {section.n_spots} spots only."
     encoder = str(values.get("image_encoder", ""))
-    if (
-        values.get("use_image") == "yes"
-        and section.image is None
-        and not encoder.startswith(("obsm:", "file:"))
-    ):
+    if values.get("use_image") == "yes" and section.image is None and not is_finished(encoder):
         return "Use the image: the section has none; add one in the dock Open tissue."
     return ""
 

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from ..core.section import Section
+from ..features.encoders import FINISHED
 from ..features.encoders.base import EncoderCard
 from ..features.encoders.known import KNOWN
 from .background import Background
@@ -32,7 +33,7 @@ __all__ = ["CONSENT", "PRECOMPUTED", "EncoderField", "card_text", "numeric_table
 
 CONSENT = "accept_licence"
 """The parameter that the consent box of the encoder sets."""
-PRECOMPUTED = ("obsm", "file")
+PRECOMPUTED = FINISHED
 """Kinds that need no image: the features are there already."""
 _TRANSFORMER = EncoderCard(
     "transformer",

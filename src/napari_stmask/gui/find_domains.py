@@ -22,7 +22,6 @@ from ..core.params import DomainParams
 from ..core.provenance import PLACEHOLDER, as_command, as_python
 from ..core.section import Section
 from ..models import available, params_of
-from . import settings
 from .background import Background
 from .checks import conflict, missing_source, name_problem
 from .estimate import duration, facts
@@ -53,7 +52,6 @@ class FindDomains(Page):
         self.session = session_of(napari_viewer)
         self.form: ParamsForm | None = None
         self._facts: dict[str, Any] = {}
-        self._filled: dict[str, Any] = {}
         self._obstacle = ""
         self._build()
         self._estimator = Background(self)
@@ -216,28 +214,20 @@ class FindDomains(Page):
         self._estimator.forget()
         self.form.show_section(self._section)
         # The user's own values stay; the others follow the section's platform.
-        values = self.form.values()
-        edits = {name: v for name, v in values.items() if v != self._filled.get(name)}
-        self._fill()
-        if edits:
-            self.form.set_values(edits)
+        self._fill(keep_edits=True)
 
     @slot
     def _on_preset(self) -> None:
         self._fill()
 
-    def _fill(self) -> None:
+    def _fill(self, *, keep_edits: bool = False) -> None:
         """Fill the form from the preset and the plugin's settings."""
         assert self.form is not None
         item = self.session.selected
         platform = item.section.platform if item else "unknown"
-        values = self.form.model.preset_values(str(self.presets.currentData()), platform)
-        known = set(self.form.fields)
-        chosen = {k: v for k, v in settings.compute().items() if k in known}
         self._obstacle = ""
         self._estimator.forget()
-        self.form.reset(chosen | values)
-        self._filled = self.form.values()
+        self.form.fill(str(self.presets.currentData()), platform, keep_edits=keep_edits)
         self._check()
 
     @slot

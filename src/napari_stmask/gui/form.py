@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 from ..core.errors import ParameterError
 from ..core.params import FieldInfo, Params, describe
 from ..core.section import Section
+from . import settings
 from .encoder_field import CONSENT, EncoderField
 from .fields import NoWheel, PathField
 from .guard import slot
@@ -50,6 +51,7 @@ class ParamsForm(QWidget):
         super().__init__(parent)
         self.model = model
         self.fields: dict[str, QWidget] = {}
+        self._filled: dict[str, Any] = {}
         self.problem: str = ""
         self._infos = {info.name: info for info in describe(model)}
         self._no_wheel = NoWheel(self)
@@ -119,6 +121,18 @@ class ParamsForm(QWidget):
     def reset(self, values: Mapping[str, Any]) -> None:
         """Fill all fields: ``values`` on top of the defaults."""
         self.set_values({n: i.default for n, i in self._infos.items()} | dict(values))
+
+    def fill(self, preset: str, platform: str, *, keep_edits: bool = False) -> None:
+        """Fill all fields from a preset for ``platform`` and the plugin's settings.
+
+        With ``keep_edits`` fields that were changed since the last time keep what they hold.
+        """
+        edits = {n: v for n, v in self.values().items() if v != self._filled.get(n)}
+        chosen = {k: v for k, v in settings.compute().items() if k in self.fields}
+        self.reset(chosen | self.model.preset_values(preset, platform))
+        self._filled = self.values()
+        if keep_edits and edits:
+            self.set_values(edits)
 
     def params(self) -> Params:
         """The validated parameters.

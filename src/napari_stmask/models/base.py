@@ -19,6 +19,7 @@ from ..core.result import Fit
 from ..core.section import Section
 
 __all__ = [
+    "Described",
     "Estimate",
     "Method",
     "Needs",
@@ -54,9 +55,8 @@ class Estimate:
     peak_bytes: float
 
 
-@runtime_checkable
-class Method(Protocol):
-    """A published method behind one interface.
+class Described(Protocol):
+    """What every published method says of itself.
 
     Attributes
     ----------
@@ -68,8 +68,6 @@ class Method(Protocol):
         What it answers: ``"domains"``, ``"denoise"``, ...
     needs
         What it cannot run without.
-    Params
-        Its parameter model.
     """
 
     name: ClassVar[str]
@@ -79,6 +77,18 @@ class Method(Protocol):
     doi: ClassVar[str]
     tasks: ClassVar[tuple[str, ...]]
     needs: ClassVar[Needs]
+
+
+@runtime_checkable
+class Method(Described, Protocol):
+    """A method that finds domains, behind one interface.
+
+    Attributes
+    ----------
+    Params
+        Its parameter model.
+    """
+
     Params: ClassVar[type[DomainParams]]
 
     def extras(
@@ -178,19 +188,15 @@ class PredictorState(Protocol):
 
 
 @runtime_checkable
-class Predictor(Protocol):
-    """A published method that predicts genes of a section from others.
+class Predictor(Described, Protocol):
+    """A method that predicts genes of a section from others.
 
-    Attributes are those of `Method`.
+    Attributes
+    ----------
+    Params
+        Its parameter model.
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    summary: ClassVar[str]
-    reference: ClassVar[str]
-    doi: ClassVar[str]
-    tasks: ClassVar[tuple[str, ...]]
-    needs: ClassVar[Needs]
     Params: ClassVar[type[Params]]
 
     def estimate(

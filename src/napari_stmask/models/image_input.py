@@ -14,6 +14,7 @@ from ..core.errors import DataError
 from ..core.joining import section_codes
 from ..core.progress import Steps
 from ..core.section import Section
+from ..features.encoders import is_finished
 from ..features.image_features import FEW_PIXELS, image_features, zscored
 from ..features.patches import patch_side
 from .image_params import EncoderParams, ImageParams
@@ -36,7 +37,6 @@ CARRIED = "stmask_image_features"
 """Slot in which precomputed features travel with a bare section."""
 SECTIONS = "stmask_section"
 """Slot in which the number of each spot's own section travels with a joined one."""
-_PRECOMPUTED = ("obsm:", "file:")
 _FULL_SVD = 1024
 Float = NDArray[np.float32]
 
@@ -58,14 +58,9 @@ class ImageInput:
     centre: Float
 
 
-def _is_precomputed(params: EncoderParams) -> bool:
-    """Whether the encoder is a table of the caller's."""
-    return params.image_encoder.startswith(_PRECOMPUTED)
-
-
 def has_image(section: Section, params: ImageParams) -> bool:
     """Whether the run would have an image branch."""
-    here = section.image is not None or _is_precomputed(params)
+    here = section.image is not None or is_finished(params.image_encoder)
     return here and params.use_image != "no" and not coarse_image(section, params)
 
 
@@ -75,7 +70,7 @@ def coarse_image(section: Section, params: ImageParams) -> str:
     Of a patch of a few pixels only its mean colour is left, which follows staining and
     illumination more than tissue.
     """
-    if section.image is None or _is_precomputed(params) or params.use_image != "auto":
+    if section.image is None or is_finished(params.image_encoder) or params.use_image != "auto":
         return ""
     across = patch_side(section, params.patch_size, params.patch_unit) * section.image.scale
     if across >= FEW_PIXELS:
@@ -89,7 +84,7 @@ def coarse_image(section: Section, params: ImageParams) -> str:
 def encoding_cost(sections: Sequence[Section], params: EncoderParams) -> tuple[float, float]:
     """CPU seconds on one thread, and bytes, of turning patches into features."""
     n = sum(s.n_spots for s in sections)
-    if _is_precomputed(params):
+    if is_finished(params.image_encoder):
         return 0.1, 0.0
     pixels = 224.0**2
     for section in sections:
@@ -126,7 +121,7 @@ def carried(section: Section, params: ImageParams) -> Steps[Mapping[str, NDArray
         out[SECTIONS] = codes[:, None]
     if CARRIED in adata.obsm:
         out[CARRIED] = np.asarray(adata.obsm[CARRIED])
-    elif _is_precomputed(params) and is_wanted(section, params):
+    elif is_finished(params.image_encoder) and is_wanted(section, params):
         out[CARRIED] = yield from image_features(section, params.image_encoder, standardise=False)
     return out
 

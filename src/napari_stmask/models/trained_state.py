@@ -9,21 +9,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..core.errors import DataError, FileFormatError, MissingFileError
+from ..core.errors import DataError
 from ..core.memory import densify
 from ..core.section import Section
 from ..features.expression import scaled
 from .expression_input import Prepared, normalised
+from .model_file import load_model
 from .trained_params import TrainedParams
 
 __all__ = ["TrainedState"]
@@ -154,33 +155,39 @@ class TrainedState:
         FileFormatError
             If it is not a model of that method.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise MissingFileError(f"{path} does not exist", "give the path of a saved model")
-        try:
-            with safe_open(path, framework="pt") as file:
-                meta = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if meta.get("format") != _format(method):
-                raise ValueError("format")
-            settings = params.model_validate_json(meta["params"])
-            genes = tuple(json.loads(meta["genes"]))
-            nets = tuple(
-                build(_own(tensors, f"net{i}."), settings, len(genes))
-                for i in range(int(meta["nets"]))
-            )
-            arrays = {k: v.numpy() for k, v in tensors.items() if not k.startswith("net")}
-            scale, ceiling = arrays["scale"], arrays["ceiling"]
-            if not nets or scale.shape != (len(genes),) or ceiling.shape != scale.shape:
-                raise ValueError("shapes")
-        except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
-            raise FileFormatError(
-                f"{path} is not a {title} model saved by this version",
-                "give a .safetensors file written by save_model",
-            ) from error
-        components, centre = arrays.get("components"), arrays.get("centre")
+        make = partial(cls._of, method, params, build)
+        return load_model(path, _format(method), make, title=title)
+
+    @classmethod
+    def _of(
+        cls,
+        method: str,
+        params: type[TrainedParams],
+        build: Build,
+        meta: Mapping[str, str],
+        tensors: dict[str, Tensor],
+    ) -> Self:
+        settings = params.model_validate_json(meta["params"])
+        genes = tuple(json.loads(meta["genes"]))
+        nets = tuple(
+            build(_own(tensors, f"net{i}."), settings, len(genes)) for i in range(int(meta["nets"]))
+        )
+        arrays = {k: v.numpy() for k, v in tensors.items() if not k.startswith("net")}
+        scale, ceiling = arrays["scale"], arrays["ceiling"]
+        if not nets or scale.shape != (len(genes),) or ceiling.shape != scale.shape:
+            raise ValueError("shapes")
         own = {k.removeprefix("method."): v for k, v in arrays.items() if k.startswith("method.")}
-        return cls(method, settings, genes, scale, ceiling, components, centre, nets, own)
+        return cls(
+            method,
+            settings,
+            genes,
+            scale,
+            ceiling,
+            arrays.get("components"),
+            arrays.get("centre"),
+            nets,
+            own,
+        )
 
 
 def _format(method: str) -> str:

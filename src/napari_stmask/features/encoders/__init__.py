@@ -36,6 +36,7 @@ __all__ = [
     "PatchEncoder",
     "describe_encoder",
     "get_encoder",
+    "is_finished",
     "split_spec",
 ]
 
@@ -44,6 +45,12 @@ FINISHED = frozenset({"obsm", "file"})
 _KINDS = ("obsm", "file", "onnx", "torchscript", "transformers", "timm", "hub")
 _MAX_JSON = 1_000_000
 _OWN_LICENCE = "as the publisher of the file states"
+
+
+def is_finished(spec: str) -> bool:
+    """Whether a specification names features that are there already, and no image is read."""
+    kind, colon, _ = spec.partition(":")
+    return bool(colon) and kind in FINISHED
 
 
 def split_spec(spec: str) -> tuple[str, str]:

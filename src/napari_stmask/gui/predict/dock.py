@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import (
@@ -12,9 +12,9 @@ from qtpy.QtWidgets import (
     QPushButton,
 )
 
+from ...features.encoders import is_finished
 from ...models import params_of
 from ...models.spahgc.params import FREE
-from .. import settings
 from ..analyse.charts import titled
 from ..background import Background
 from ..fields import NoWheel, fill_presets, make_button
@@ -54,7 +54,6 @@ class PredictDock(Page):
         super().__init__()
         self.viewer = napari_viewer
         self.session = session_of(napari_viewer)
-        self._filled: dict[str, Any] = {}
         self._notes = Notes()
         self._still = NoWheel(self)
         self._built = False
@@ -213,17 +212,13 @@ class PredictDock(Page):
         self.data.refresh()
         self.results.refresh()
         # The user's own values stay; the others follow the references' platform.
-        values = self.form.values()
-        edits = {name: v for name, v in values.items() if v != self._filled.get(name)}
-        self._fill()
-        if edits:
-            self.form.set_values(edits)
+        self._fill(keep_edits=True)
 
     @slot
     def _on_preset(self) -> None:
         self._fill()
 
-    def _fill(self) -> None:
+    def _fill(self, *, keep_edits: bool = False) -> None:
         """Fill the form from the preset, for the platform of what is learnt from."""
         platform = "unknown"
         ticked = self.data.table.ticked()
@@ -232,11 +227,7 @@ class PredictDock(Page):
             platform = self.session.items[ticked[0]].section.platform
         elif self.data.item is not None:
             platform = self.data.item.section.platform
-        values = self.form.model.preset_values(str(self.presets.currentData()), platform)
-        known = set(self.form.fields)
-        chosen = {k: v for k, v in settings.compute().items() if k in known}
-        self.form.reset(chosen | values)
-        self._filled = self.form.values()
+        self.form.fill(str(self.presets.currentData()), platform, keep_edits=keep_edits)
         self._on_edit()
 
     @slot
@@ -257,7 +248,7 @@ class PredictDock(Page):
 
     def _finished(self) -> bool:
         """Whether features are there already, so that no image is looked at."""
-        return str(self.form.values().get("image_encoder", "")).startswith(("obsm:", "file:"))
+        return is_finished(str(self.form.values().get("image_encoder", "")))
 
     def _reason(self) -> str:
         """Why a run cannot start; empty where it can."""

@@ -13,7 +13,7 @@ from ...core.memory import available_bytes, human
 from ...core.params import Params
 from ...core.prediction import RECORD
 from ...core.section import Section, count_problem
-from ...features.encoders import FINISHED, split_spec
+from ...features.encoders import is_finished
 from ...prediction_checks import PATIENT, patients_of
 from ..estimate import duration
 from ..export import snapshot
@@ -170,7 +170,7 @@ def look_ahead(request: Request, params: Params) -> Notes:
 def _unscaled(request: Request, params: Params) -> str:
     """Why patches cannot be cut in micrometres; empty where they can."""
     known = params.model_dump()
-    if known["patch_unit"] != "um" or split_spec(known["image_encoder"])[0] in FINISHED:
+    if known["patch_unit"] != "um" or is_finished(known["image_encoder"]):
         return ""
     names = [s.name for s in (request.target, *request.references) if s.um_per_px is None]
     if not names or request.model is not None:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...analysis.prediction_baselines import knn_mean
 from ...analysis.ridge import Ridge, ridge_steps
 from ...core.errors import DataError
 from ...core.progress import Progress, Steps
@@ -18,18 +17,16 @@ from ...features.gene_scale import GeneScale, log_expression
 from ...features.regions import spatial_pieces
 from ...nn.device import choose_device
 from ...nn.heterogeneous import HeteroNet
-from .graph import Pool, find_references, graph_of
+from .graph import Pool, look_around
 from .head import Head, fit_head, parts_of
 from .inputs import Side, Standard, panel_of, raw_features, side_of
 from .params import SpaHGCParams
 from .state import SpaHGCState
 from .training import Task, Tensors, batches_of, predict_steps, train_net, whole_batch
 
-__all__ = ["MANY", "fit_state"]
+__all__ = ["fit_state"]
 
 Float = NDArray[np.float32]
-MANY = 50
-"""Near references whose mean stands beside ridge regression and network."""
 _PIECES = 2
 """A single section, or patient, is cut into so many pieces that learn from one another."""
 _WORTHLESS = 0.1
@@ -173,13 +170,9 @@ class _Fitting:
         expression = torch.from_numpy(self.pool.expression).to(self.device)
         out: list[Task] = []
         for side, y, part in zip(self.sides, self.y, self.parts, strict=True):
-            found = yield from find_references(
-                side, self.pool, self.params, target_group=side.group, more=MANY
-            )
-            index = found.index[:, : self.params.n_references]
-            self.near.append(knn_mean(found.index, self.pool.expression))
-            self.last.append(found.similarity[:, self.params.n_references - 1])
-            data = yield from graph_of(side, self.pool, index, self.params)
+            around = yield from look_around(side, self.pool, self.params, target_group=side.group)
+            self.near.append(around.near)
+            self.last.append(around.last)
             tensors = Tensors(
                 torch.from_numpy(side.features).to(self.device), reference, expression
             )
@@ -189,8 +182,8 @@ class _Fitting:
                     tensors,
                     torch.from_numpy(y).to(self.device),
                     part,
-                    whole_batch(data, self.device),
-                    batches_of(data, side, self.params, self.device),
+                    whole_batch(around.data, self.device),
+                    batches_of(around.data, side, self.params, self.device),
                 )
             )
         return out

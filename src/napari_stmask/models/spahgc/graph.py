@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
+from ...analysis.prediction_baselines import knn_mean
 from ...core.errors import DataError
 from ...core.progress import Progress, Steps
 from ...features.graph import knn_graph, radius_graph
@@ -27,13 +28,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLOSE",
+    "MANY",
     "NEAR",
     "REFERS",
     "Found",
     "Pool",
+    "Surroundings",
     "find_references",
     "graph_of",
     "linked",
+    "look_around",
     "near_graph",
 ]
 
@@ -41,6 +45,8 @@ NEAR = ("target", "near", "target")
 REFERS = ("reference", "refers", "target")
 CLOSE = ("reference", "close", "reference")
 Float = NDArray[np.float32]
+MANY = 50
+"""Near references whose mean stands beside ridge regression and network."""
 _REACH = 1.6
 """Distance, in pitches, beyond which spots are no neighbours, as across a hole in the tissue."""
 _MANY, _WIDTH = 4000, 64
@@ -228,6 +234,46 @@ def graph_of(
     listeners = np.repeat(np.arange(len(used)), close.shape[1])
     data[CLOSE].edge_index = _edges(close.reshape(-1), listeners)
     return data
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """What the references say of the spots of one side before any training.
+
+    Attributes
+    ----------
+    index
+        (n, n_references) rows of the pool that each spot is linked to.
+    last
+        (n,) float32 similarity to the last of them.
+    near
+        (n, n_genes) float32 mean expression of the `MANY` most similar references.
+    data
+        The graph, see `graph_of`.
+    """
+
+    index: NDArray[np.intp]
+    last: Float
+    near: Float
+    data: HeteroData
+
+
+def look_around(
+    side: Side,
+    pool: Pool,
+    params: SpaHGCParams,
+    *,
+    target_group: int | None = None,
+    without: int | None = None,
+) -> Steps[Surroundings]:
+    """Find the references of ``side`` and link it to them; see `find_references`."""
+    found = yield from find_references(
+        side, pool, params, target_group=target_group, without=without, more=MANY
+    )
+    index = found.index[:, : params.n_references]
+    data = yield from graph_of(side, pool, index, params)
+    last = found.similarity[:, params.n_references - 1]
+    return Surroundings(index, last, knn_mean(found.index, pool.expression), data)
 
 
 def _edges(source: NDArray[Any], target: NDArray[Any]) -> torch.Tensor:

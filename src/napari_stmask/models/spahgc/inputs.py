@@ -153,15 +153,7 @@ def _without_counts(
     adata.obsm["spatial"] = coords
     for name, values in arrays.items():
         adata.obsm[name] = values
-    return Section(
-        adata,
-        name=section.name,
-        image=section.image,
-        um_per_px=section.um_per_px,
-        platform=section.platform,
-        source=section.source,
-        spot_diameter=section.spot_diameter,
-    )
+    return section.over(adata)
 
 
 def panel_of(sections: Sequence[Section], params: SpaHGCParams) -> Steps[list[str]]:

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...analysis.prediction_baselines import knn_mean
 from ...core.errors import ParameterError
 from ...core.progress import Progress, Steps
 from ...core.section import Section
-from ...features.encoders import FINISHED, split_spec
+from ...features.encoders import is_finished
+from ...features.graph import neighbour_mean
 from ...nn.device import choose_device, in_threads
 from ..base import Estimate, Needs, Predicted
 from ..image_input import encoding_cost
-from .fitting import MANY, fit_state
-from .graph import find_references, graph_of, near_graph
+from .fitting import fit_state
+from .graph import look_around, near_graph
 from .inputs import Side, raw_features, side_of
 from .params import SpaHGCParams
 from .spread import spread_steps
@@ -56,7 +56,7 @@ class SpaHGC:
         """Expected CPU seconds on one thread and peak memory of training and prediction."""
         every = [*references, *([] if target is None else [target])]
         seconds, n_bytes = encoding_cost(every, params)
-        scales = 1 if split_spec(params.image_encoder)[0] in FINISHED else params.n_scales
+        scales = 1 if is_finished(params.image_encoder) else params.n_scales
         n_refs, n = sum(s.n_spots for s in references), sum(s.n_spots for s in every)
         nets = 1 if params.mode == "release" else params.replicates
         width = 118 * scales * 2 + params.n_genes
@@ -111,13 +111,11 @@ def _predict(state: SpaHGCState, target: Section, params: SpaHGCParams) -> Steps
     unmeasured = np.empty((len(raw), 0), dtype=np.float32)
     side = yield from side_of(target, state.standard(raw), unmeasured, params)
     pool = state.pool()
-    found = yield from find_references(side, pool, params, more=MANY)
-    index = found.index[:, : params.n_references]
-    data = yield from graph_of(side, pool, index, params)
+    around = yield from look_around(side, pool, params)
     tensors = Tensors(
         *(torch.from_numpy(v).to(device) for v in (side.features, pool.features, pool.expression))
     )
-    batch = whole_batch(data, device)
+    batch = whole_batch(around.data, device)
     nets = [net.to(device) for net in state.nets]
     yield Progress(0, 1, "predicting")
     answers = []
@@ -126,25 +124,23 @@ def _predict(state: SpaHGCState, target: Section, params: SpaHGCParams) -> Steps
         answers.append(answer)
         yield Progress(i + 1, len(nets), "predicting")
     network, pooled, weights = (np.mean([a[j] for a in answers], axis=0) for j in range(3))
-    near = knn_mean(found.index, pool.expression)
-    linear = state.ridges[0].predict(side.features) if state.ridges else near
-    value = _smoothed(state.head((linear, near, network)), side, params)
+    linear = state.ridges[0].predict(side.features) if state.ridges else around.near
+    value = _smoothed(state.head((linear, around.near, network)), side, params)
     spread = None
     if params.uncertainty:
         scatter = yield from spread_steps(
             state, side, pool, tensors, params.uncertainty, params.seed
         )
         spread = np.asarray(scatter * state.scale.span, dtype=np.float32)
-    last = found.similarity[:, params.n_references - 1]
     order = np.argsort(-weights, axis=1, kind="stable")
     return Predicted(
         values=state.scale.unscaled(value),
         spread=spread,
         features=state.own_features(side.features),
         embedding=np.asarray(pooled, dtype=np.float32),
-        references=np.take_along_axis(index, order, axis=1).astype(np.int64),
+        references=np.take_along_axis(around.index, order, axis=1).astype(np.int64),
         weights=np.take_along_axis(weights, order, axis=1).astype(np.float32),
-        novelty=_novelty(last, state.familiar),
+        novelty=_novelty(around.last, state.familiar),
         expected_pcc=state.head.expected_pcc,
         expected_error=state.head.expected_error * state.scale.span,
     )
@@ -154,9 +150,7 @@ def _smoothed(values: Float, side: Side, params: SpaHGCParams) -> Float:
     """A share of each value replaced by the mean over its neighbours."""
     if not params.smoothing:
         return values
-    graph = near_graph(side, params)
-    degree = np.asarray(graph.sum(axis=1))
-    around = np.where(degree > 0, (graph @ values) / np.maximum(degree, 1), values)
+    around = neighbour_mean(near_graph(side, params), values)
     share = np.float32(params.smoothing)
     return np.asarray((1 - share) * values + share * around, dtype=np.float32)
 

@@ -6,11 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ...analysis.prediction_baselines import knn_mean
 from ...core.progress import Progress, Steps
 from ...nn.agreement import complementary
-from .fitting import MANY
-from .graph import Pool, find_references, graph_of
+from .graph import Pool, look_around
 from .inputs import Side
 from .state import SpaHGCState
 from .training import Batch, Tensors, predict_steps, whole_batch
@@ -45,12 +43,8 @@ def spread_steps(
         yield Progress(draw, draws, "uncertainty")
         without = int(spare[draw % len(spare)]) if len(spare) else None
         if without not in views:
-            found = yield from find_references(side, pool, params, without=without, more=MANY)
-            data = yield from graph_of(side, pool, found.index[:, : params.n_references], params)
-            views[without] = (
-                knn_mean(found.index, pool.expression),
-                whole_batch(data, device),
-            )
+            around = yield from look_around(side, pool, params, without=without)
+            views[without] = around.near, whole_batch(around.data, device)
         near, batch = views[without]
         i = draw % len(state.nets)
         hidden = Tensors(

@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ...analysis.prediction_baselines import References
 from ...analysis.ridge import Ridge
-from ...core.errors import DataError, FileFormatError, MissingFileError, ParameterError
+from ...core.errors import DataError, ParameterError
 from ...features.gene_scale import GeneScale
 from ...features.image_features import zscored
 from ...nn.heterogeneous import HeteroNet
+from ..model_file import load_model
 from .graph import Pool
 from .head import PARTS, Head
 from .inputs import Side, Standard
@@ -30,15 +30,6 @@ from .training import new_net
 __all__ = ["SpaHGCState"]
 
 _FORMAT = "napari-stmask/spahgc/1"
-_DAMAGED = (
-    SafetensorError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    OSError,
-)
 _HEAD = ("weights", "slope", "level", "expected_pcc", "expected_error")
 Float = NDArray[np.float32]
 
@@ -219,27 +210,12 @@ class SpaHGCState:
         FileFormatError
             If it is not a SpaHGC model.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise MissingFileError(f"{path} does not exist", "give the path of a saved model")
-        try:
-            with safe_open(path, framework="pt") as file:
-                meta = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if meta.get("format") != _FORMAT:
-                raise ValueError("format")
-            params = SpaHGCParams.model_validate_json(meta["params"])
-            return cls._of(params, json.loads(meta["facts"]), tensors)
-        except _DAMAGED as error:
-            raise FileFormatError(
-                f"{path} is not a SpaHGC model saved by this version",
-                "give a .safetensors file written by save_model",
-            ) from error
+        return load_model(path, _FORMAT, cls._of, title="SpaHGC")
 
     @classmethod
-    def _of(
-        cls, params: SpaHGCParams, facts: dict[str, Any], tensors: dict[str, torch.Tensor]
-    ) -> Self:
+    def _of(cls, meta: Mapping[str, str], tensors: dict[str, torch.Tensor]) -> Self:
+        params = SpaHGCParams.model_validate_json(meta["params"])
+        facts = json.loads(meta["facts"])
         own = {k: v.numpy() for k, v in tensors.items() if not k.startswith("net")}
         genes = tuple(map(str, facts["genes"]))
         _check_tables(own, params, facts, len(genes))
