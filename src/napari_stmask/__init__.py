@@ -24,15 +24,18 @@ if TYPE_CHECKING:
     from .bare_image import image_section
     from .core.joining import join_sections, split_joined
     from .core.section import Section
+    from .gene_atlas import GeneAtlas, gene_atlas
     from .gui.view import view
     from .io.read import read
     from .io.sample import sample_section
     from .io.write import write
 
 __all__ = [
+    "GeneAtlas",
     "Section",
     "apply_model",
     "evaluate",
+    "gene_atlas",
     "image_section",
     "iter_predict",
     "iter_run",
@@ -50,9 +53,11 @@ __all__ = [
 ]
 
 _HOME = {
+    "GeneAtlas": "gene_atlas",
     "Section": "core.section",
     "apply_model": "api",
     "evaluate": "api",
+    "gene_atlas": "gene_atlas",
     "image_section": "bare_image",
     "iter_predict": "api",
     "iter_run": "api",

@@ -21,8 +21,20 @@ __all__ = ["UNASSIGNED_COLOUR", "VIEWS", "Domains", "Fit", "Result", "key_proble
 UNASSIGNED_COLOUR = "#9E9E9E"
 VIEWS = ("gene", "image")
 """Parts of the input whose own answer a method may give beside the joint one."""
-_OF_SPOTS = ("fusion_weights", "attention", "attention_image")
+_OF_SPOTS = ("fusion_weights", "attention", "attention_image", "modules")
 """Arrays of the spots that a method may give beside its embedding."""
+_OF_GENES = (
+    "denoised",
+    "image_r2",
+    "module",
+    "module_prob",
+    "svg_score",
+    "svg_effect",
+    "svg_p",
+    "svg_q",
+    "svg_rank",
+)
+"""Columns of the genes that a method may give."""
 
 
 @dataclass
@@ -76,7 +88,13 @@ class Fit:
     layers
         Gene-space answers: name -> (n_spots, n_genes) CSR float32 in the order of ``var``.
     var
-        Gene-wise answers: name -> (n_genes,) array.
+        Gene-wise answers: name -> (n_genes,) array or categorical.
+    varm
+        Vectors of the genes: (n_genes, width) float32, NaN for genes without one; None where the
+        method makes none.
+    model
+        What is needed to ask the method on after the run, as arrays and texts that an AnnData
+        can hold; empty where there is nothing.
     params
         The parameters that were really used: of a saved model, those of its training.
     history
@@ -94,7 +112,9 @@ class Fit:
     curve: dict[int, float] = field(default_factory=dict)
     graph: sp.csr_matrix | None = None
     layers: dict[str, sp.csr_matrix] = field(default_factory=dict)
-    var: dict[str, NDArray[Any]] = field(default_factory=dict)
+    var: dict[str, Any] = field(default_factory=dict)
+    varm: NDArray[np.float32] | None = None
+    model: dict[str, Any] = field(default_factory=dict)
     params: DomainParams | None = None
     history: dict[str, list[float]] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
@@ -159,8 +179,8 @@ class Result:
         What an earlier run of the same key wrote is taken away first, so that no answer of it
         is left beside the new ones. Touches ``obs[key]``, ``obs[key_confidence]``,
         ``obs[key_refined]``, ``uns[key_colors]``, ``obsm[X_key]``, ``obsm[key_*]``,
-        ``obsp[key_graph]``, ``layers[key_*]``, ``var[key_*]``, ``uns["stmask"]`` and nothing
-        else; of views ``obs[key_VIEW]``, ``uns[key_VIEW_colors]`` and ``obsm[X_key_VIEW]``.
+        ``obsp[key_graph]``, ``layers[key_*]``, ``var[key_*]``, ``varm[X_key]``,
+        ``uns[key_model]``, ``uns["stmask"]`` and nothing else; of views ``obs[key_VIEW]``, ``uns[key_VIEW_colors]`` and ``obsm[X_key_VIEW]``.
         """
         slots = self._slots(rows)
         old = records(adata)
@@ -200,6 +220,10 @@ class Result:
             out["obsp", f"{key}_graph"] = fit.graph[rows, rows]
         out |= {("layers", f"{key}_{name}"): layer[rows] for name, layer in fit.layers.items()}
         out |= {("var", f"{key}_{name}"): values for name, values in fit.var.items()}
+        if fit.varm is not None:
+            out["varm", f"X_{key}"] = fit.varm
+        if fit.model:
+            out["uns", f"{key}_model"] = dict(fit.model)
         return out
 
 
@@ -232,8 +256,9 @@ def _possible_slots(key: str) -> list[tuple[str, str]]:
         *(("obsm", f"{key}_{part}") for part in _OF_SPOTS),
         ("obsp", f"{key}_graph"),
         ("layers", f"{key}_denoised"),
-        ("var", f"{key}_denoised"),
-        ("var", f"{key}_image_r2"),
+        *(("var", f"{key}_{part}") for part in _OF_GENES),
+        ("varm", f"X_{key}"),
+        ("uns", f"{key}_model"),
     ]
 
 

@@ -16,6 +16,7 @@ _OWN = {
     "spamask": "napari_stmask.models.spamask.method:SpaMask",
     "vimst": "napari_stmask.models.vimst.method:ViMST",
     "mmsrl": "napari_stmask.models.mmsrl.method:MMSRL",
+    "spacex": "napari_stmask.models.spacex.method:SpaCEX",
 }
 _PREDICTORS = {"spahgc": "napari_stmask.models.spahgc.method:SpaHGC"}
 _PARAMS = {
@@ -23,6 +24,7 @@ _PARAMS = {
     "spamask": "napari_stmask.models.spamask.params:SpaMaskParams",
     "vimst": "napari_stmask.models.vimst.params:ViMSTParams",
     "mmsrl": "napari_stmask.models.mmsrl.params:MMSRLParams",
+    "spacex": "napari_stmask.models.spacex.params:SpaCEXParams",
 }
 GROUP = "napari_stmask.methods"
 """Entry-point group through which other packages add methods: name = ``module:Class``."""

@@ -62,6 +62,7 @@ def train(
     *,
     monitor: Callable[[], float] | None = None,
     after_epoch: Callable[[int], Steps[None]] | None = None,
+    stop: Callable[[], bool] | None = None,
     label: str = "training",
     offset: int = 0,
     total: int | None = None,
@@ -83,6 +84,8 @@ def train(
         weights of its best epoch are restored at the end.
     after_epoch
         Steps to run between epochs, from the number of finished ones.
+    stop
+        Asked after these; True ends the training.
     label, offset, total
         How the events count, where a run trains several models in a row.
 
@@ -129,6 +132,8 @@ def train(
         if after_epoch is not None:
             yield from after_epoch(epoch + 1)
         yield Progress(offset + epoch + 1, total, label, dict(means))
+        if stop is not None and stop():
+            break
         if monitor is not None and optimisation.patience:
             value = monitor()
             history.setdefault("monitor", []).append(value)

@@ -1,0 +1,419 @@
+"""The genes of a finished SpaCEX run: every question that can be asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from .analysis.coverage import Coverage
+from .analysis.gene_network import Network, gene_network_steps
+from .analysis.gene_relations import FamilyTree, family_tree, partners
+from .analysis.gene_rewiring import Rewiring, compare_relations_steps
+from .analysis.inputs import expression_of
+from .analysis.module_scores import module_enrichment_steps, module_table
+from .analysis.pattern import simulate_pattern, template, template_correlation
+from .analysis.svg_scores import SvgScores, svg_scores
+from .core.errors import ParameterError
+from .core.progress import Progress, Steps
+from .core.provenance import read_record
+from .core.section import Section
+from .features.expression import log_normalise, min_cells_for
+from .features.gene_images import ImageMaker, median_library, picture_values
+from .features.graph import knn_graph
+from .models.spacex.coverage import enhance_coverage_steps
+from .models.spacex.nulls import Null, null_vectors_steps
+from .models.spacex.state import GeneModel
+from .pipeline import Data, as_section
+
+__all__ = ["GeneAtlas", "gene_atlas"]
+
+SVG_COLUMNS = ("svg_score", "svg_effect", "svg_p", "svg_q", "svg_rank")
+_MIN_SHARED = 20
+
+
+def gene_atlas(data: Data, key: str = "spacex") -> GeneAtlas:
+    """The genes that a SpaCEX run under ``key`` left on a section.
+
+    Parameters
+    ----------
+    data
+        Section, AnnData, path or layer that holds the answers of `run`.
+    key
+        Name of the run.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such run, or another method's.
+    """
+    section = as_section(data)
+    record = read_record(section.adata, key)
+    vectors = section.adata.varm.get(f"X_{key}")
+    column = section.adata.var.get(f"{key}_module")
+    if vectors is None or column is None:
+        raise ParameterError(
+            f"{section.where}: the run '{key}' ({record['method']}) made no gene modules",
+            "run SpaCEX on the section, or name its run",
+        )
+    return GeneAtlas(section, key)
+
+
+@dataclass(frozen=True, eq=False)
+class GeneAtlas:
+    """Vectors and modules of genes; questions that take time are streams of `Progress`.
+
+    Attributes
+    ----------
+    section
+        Where the run left its answers.
+    key
+        Name of the run.
+    """
+
+    section: Section
+    key: str
+    _kept: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def place(self) -> NDArray[np.intp]:
+        """(n_genes,) places in ``var`` of the genes that were learned from."""
+        vectors = np.asarray(self.section.adata.varm[f"X_{self.key}"])
+        return np.flatnonzero(np.isfinite(vectors).all(axis=1))
+
+    @cached_property
+    def genes(self) -> tuple[str, ...]:
+        """Their names, in the order of the section."""
+        return tuple(map(str, self.section.adata.var_names[self.place]))
+
+    @cached_property
+    def vectors(self) -> NDArray[np.float32]:
+        """(n_genes, width) float32."""
+        return np.asarray(self.section.adata.varm[f"X_{self.key}"], np.float32)[self.place]
+
+    @cached_property
+    def modules(self) -> tuple[str, ...]:
+        """Names of the modules, the one with the clearest picture first."""
+        return tuple(map(str, self.section.adata.var[f"{self.key}_module"].cat.categories))
+
+    @cached_property
+    def codes(self) -> NDArray[np.intp]:
+        """(n_genes,) module of each gene, a position in `modules`."""
+        column = self.section.adata.var[f"{self.key}_module"]
+        return np.asarray(column.cat.codes)[self.place].astype(np.intp)
+
+    @cached_property
+    def scores(self) -> NDArray[np.float32]:
+        """(n_spots, n_modules) float32 scores of the modules; NaN for spots without counts."""
+        return np.asarray(self.section.adata.obsm[f"{self.key}_modules"], dtype=np.float32)
+
+    @cached_property
+    def model(self) -> GeneModel:
+        """The trained network, from what the run left on the AnnData.
+
+        Raises
+        ------
+        FileFormatError
+            If it is missing or of another version.
+        """
+        arrays = self.section.adata.uns.get(f"{self.key}_model", {})
+        return GeneModel.from_arrays(arrays, self.section.where)
+
+    @cached_property
+    def _drawing(self) -> tuple[Section, ImageMaker]:
+        """The spots with counts, as the run saw them, and how their genes are drawn."""
+        filled = np.diff(self.section.counts().indptr) > 0
+        bare = self.section.bare(None if filled.all() else filled)
+        return bare, self.model.maker(bare)
+
+    def members(self, module: str) -> list[str]:
+        """Genes of a module, the surest first.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such module.
+        """
+        if module not in self.modules:
+            raise ParameterError(
+                f"there is no module '{module}'", f"use 1 to {len(self.modules)}"
+            )
+        table = self.table()
+        table = table[table["module"] == module].sort_values("probability", ascending=False)
+        return list(table["gene"])
+
+    def table(self) -> pd.DataFrame:
+        """One row a gene: ``gene``, ``module``, ``probability`` and, where genes were scored,
+        ``svg_score``, ``svg_effect``, ``svg_p``, ``svg_q``, ``svg_rank``; most spatial first.
+        """
+        var = self.section.adata.var.iloc[self.place]
+        out = pd.DataFrame(
+            {
+                "gene": self.genes,
+                "module": np.asarray(self.modules, dtype=object)[self.codes],
+                "probability": var[f"{self.key}_module_prob"].to_numpy(),
+            }
+        )
+        for name in SVG_COLUMNS:
+            if f"{self.key}_{name}" in var:
+                out[name] = var[f"{self.key}_{name}"].to_numpy()
+        if "svg_rank" in out:
+            return out.sort_values("svg_rank", ignore_index=True)
+        return out
+
+    def module_table(self, *, n_top: int = 10) -> pd.DataFrame:
+        """One row a module: its size, leading genes and Moran's I of its score."""
+        section = self.section
+        there = np.isfinite(self.scores).all(axis=1)
+        graph = knn_graph(section.coords[there], section.lattice.ring)
+        probability = section.adata.var[f"{self.key}_module_prob"].to_numpy()[self.place]
+        table = module_table(
+            self.vectors,
+            self.genes,
+            self.codes,
+            self.scores[there],
+            graph,
+            probability=probability,
+            n_top=n_top,
+        )
+        return table.assign(module=[self.modules[code] for code in table["module"]])
+
+    def map_2d(self, kind: Literal["umap", "pca"] = "umap") -> NDArray[np.float32]:
+        """(n_genes, 2) float32 map of the genes, alike ones near each other.
+
+        UMAP (McInnes et al., 2018) of scanpy, or the first two principal components.
+        """
+        from sklearn.decomposition import PCA
+
+        if kind == "pca":
+            return np.asarray(PCA(2, random_state=0).fit_transform(self.vectors), np.float32)
+        import scanpy as sc
+        from anndata import AnnData
+
+        table = AnnData(self.vectors)
+        sc.pp.neighbors(table, n_neighbors=min(15, len(self.genes) - 1), use_rep="X")
+        sc.tl.umap(table, random_state=0)
+        return np.asarray(table.obsm["X_umap"], dtype=np.float32)
+
+    def mean_pattern(self, genes: Sequence[str]) -> NDArray[np.float32]:
+        """(n_spots,) float32 mean z-score of some genes in every spot.
+
+        Raises
+        ------
+        ParameterError
+            If there are none, or one is unknown.
+        """
+        places = self._places(genes)
+        values = expression_of(self.section)[:, places]
+        mean = np.asarray(values.mean(axis=0)).ravel()
+        square = np.asarray(values.multiply(values).mean(axis=0)).ravel()
+        sd = np.sqrt(np.maximum(square - mean**2, 0))
+        scale = np.divide(1.0, sd, out=np.zeros_like(sd), where=sd > 1e-6) / len(places)
+        return np.asarray(values @ scale - mean @ scale, dtype=np.float32)
+
+    def partners(self, gene: str, *, k: int = 10) -> pd.DataFrame:
+        """The ``k`` genes most alike to ``gene``: ``gene``, ``similarity``, ``module``."""
+        table = partners(self.vectors, self.genes, gene, k=k)
+        where = pd.Index(self.genes).get_indexer(table["gene"])
+        return table.assign(module=np.asarray(self.modules, dtype=object)[self.codes[where]])
+
+    def family(self, genes: Sequence[str]) -> FamilyTree:
+        """Average-linkage tree of some genes by their vectors."""
+        where = pd.Index(self.genes).get_indexer(list(genes))
+        if (where < 0).any():
+            raise ParameterError(
+                f"the run '{self.key}' did not learn from '{genes[int(np.argmin(where))]}'",
+                "name genes of its table, or run it again with keep_genes",
+            )
+        return family_tree(self.vectors[where], list(genes))
+
+    def null_steps(
+        self, *, draws: int = 20, null: Null = "permutation", seed: int = 0
+    ) -> Steps[NDArray[np.float32]]:
+        """(draws, n_genes, width) vectors of random pictures; kept for the same request."""
+        wanted = ("null", draws, null, seed)
+        if self._kept.get("null_of") != wanted:
+            section, maker = self._drawing
+            values = picture_values(section, self.place)
+            found = yield from null_vectors_steps(
+                self.model, maker, values, draws=draws, null=null, seed=seed
+            )
+            self._kept.update(null=found, null_of=wanted)
+        kept: NDArray[np.float32] = self._kept["null"]
+        return kept
+
+    def svg_steps(
+        self, *, draws: int = 100, null: Null = "permutation", seed: int = 0
+    ) -> Steps[SvgScores]:
+        """Score again how spatial genes are, with more random pictures or another null law."""
+        found = yield from self.null_steps(draws=draws, null=null, seed=seed)
+        section, _ = self._drawing
+        level = np.asarray(picture_values(section, self.place).mean(axis=0)).ravel()
+        return svg_scores(self.vectors, found, level)
+
+    def network_steps(
+        self, *, k: int = 10, q: float = 0.05, draws: int = 10, seed: int = 0
+    ) -> Steps[Network]:
+        """Pairs of genes in each other's ``k`` most alike, beyond what random pictures reach."""
+        null = yield from self.null_steps(draws=draws, seed=seed)
+        # What all random pictures have in common is no likeness of two genes.
+        middle = null.mean(axis=(0, 1))
+        return (
+            yield from gene_network_steps(self.vectors - middle, self.genes, null - middle, k=k, q=q)
+        )
+
+    def compare_steps(self, other: GeneAtlas, *, q: float = 0.05) -> Steps[Rewiring]:
+        """Relations of genes that differ in ``other``, a run on another section.
+
+        Spaces of two runs cannot be compared, relations within them can.
+        """
+        return (
+            yield from compare_relations_steps(
+                self.vectors, self.genes, other.vectors, other.genes, q=q
+            )
+        )
+
+    def enrichment_steps(self, sets: Mapping[str, Collection[str]]) -> Steps[pd.DataFrame]:
+        """Gene sets that are enriched in the modules, among the genes learned from."""
+        by_module = {m: self.members(m) for m in self.modules}
+        return (yield from module_enrichment_steps(by_module, sets, self.genes))
+
+    def query_steps(
+        self,
+        regions: NDArray[np.integer[Any]],
+        levels: Mapping[int, float],
+        *,
+        background: float = 95.0,
+        draws: int = 20,
+        seed: int = 0,
+    ) -> Steps[pd.DataFrame]:
+        """Genes that follow a pattern that somebody has drawn.
+
+        Artificial genes with the wanted level in every region are simulated, drawn and encoded;
+        genes are ranked by the distance of their vector to the mean of theirs. Beside it stands
+        the plain correlation with the drawn levels.
+
+        Parameters
+        ----------
+        regions
+            (n_spots,) region of each spot, -1 for none.
+        levels
+            Region -> level: 5 is as high as the top 5 % of the genes there.
+        background
+            Level of the spots of no region.
+        draws
+            Artificial genes.
+        seed
+            Of the simulation.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``gene``, ``module``, ``distance``, ``similarity`` (Pearson correlation of the
+            vectors), ``correlation`` (of expression and drawn levels); the nearest first.
+
+        Raises
+        ------
+        ParameterError
+            If regions or levels do not fit the section.
+        """
+        yield Progress(0, 3, "simulating the pattern")
+        pattern = template(regions, levels, background=background)
+        section, maker = self._drawing
+        there = np.diff(self.section.counts().indptr) > 0
+        counts = section.counts()
+        made = simulate_pattern(
+            counts,
+            np.asarray(regions)[there],
+            levels,
+            rng=np.random.default_rng([seed, 11]),
+            background=background,
+            n=draws,
+        )
+        yield Progress(1, 3, "simulating the pattern")
+        totals = np.asarray(counts.sum(axis=1)).ravel()
+        drawn = log_normalise(sp.csr_matrix(made), totals, target=median_library(totals))
+        query = yield from self.model.encode_steps(maker, drawn.tocsc())
+        wanted = query.mean(axis=0)
+        yield Progress(2, 3, "comparing genes")
+        values = picture_values(section, self.place)
+        away = np.linalg.norm(self.vectors - wanted, axis=1)
+        centred = self.vectors - self.vectors.mean(axis=1, keepdims=True)
+        towards = wanted - wanted.mean()
+        size = np.linalg.norm(centred, axis=1) * np.linalg.norm(towards)
+        out = pd.DataFrame(
+            {
+                "gene": self.genes,
+                "module": np.asarray(self.modules, dtype=object)[self.codes],
+                "distance": away,
+                "similarity": centred @ towards / np.maximum(size, 1e-12),
+                "correlation": template_correlation(values, pattern[there]),
+            }
+        )
+        return out.sort_values("distance", ignore_index=True)
+
+    def coverage_steps(
+        self,
+        target: Data,
+        *,
+        engine: Literal["ridge", "gan"] = "ridge",
+        seed: int = 0,
+        **options: Any,
+    ) -> Steps[Coverage]:
+        """Predict in ``target`` the genes that it did not measure and this section did.
+
+        Every gene of this section that is seen often enough is encoded and can be predicted.
+
+        Parameters
+        ----------
+        target
+            Section, AnnData or path with a panel of genes and raw counts.
+        engine
+            ``"ridge"``: closed form; ``"gan"``: as published.
+        seed
+            Of the folds and the training.
+        **options
+            Of `models.spacex.coverage.enhance_coverage_steps`: ``rank``, ``folds``, ``rounds``,
+            ``genes_per_round``, ``gan``, ``device``.
+
+        Raises
+        ------
+        DataError
+            If too few genes are shared.
+        """
+        panel = as_section(target)
+        section, maker = self._drawing
+        counts = section.counts()
+        seen = np.flatnonzero(counts.getnnz(axis=0) >= min_cells_for(section.n_spots))
+        values = picture_values(section, seen)
+        vectors = yield from self.model.encode_steps(maker, values)
+        mean = np.asarray(values.mean(axis=0)).ravel()
+        square = np.asarray(values.multiply(values).mean(axis=0)).ravel()
+        levels = np.column_stack([mean, np.sqrt(np.maximum(square - mean**2, 0))])
+        return (
+            yield from enhance_coverage_steps(
+                vectors,
+                list(section.adata.var_names[seen]),
+                expression_of(panel),
+                list(panel.adata.var_names),
+                engine=engine,
+                levels=levels,
+                seed=seed,
+                **options,
+            )
+        )
+
+    def _places(self, genes: Sequence[str]) -> NDArray[np.intp]:
+        found = self.section.adata.var_names.get_indexer(list(genes))
+        if not len(found) or (found < 0).any():
+            what = f"'{genes[int(np.argmin(found))]}'" if len(found) else "none"
+            raise ParameterError(
+                f"{self.section.where} has no gene {what}", "name genes of the section"
+            )
+        return np.asarray(found)

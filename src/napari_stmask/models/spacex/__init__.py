@@ -1,0 +1,1 @@
+"""SpaCEX (SIGEL): vectors of genes from their pictures, and what follows from them."""
