@@ -6,9 +6,10 @@
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --mmsrl PATH
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --analyse DATA
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --predict DATA
+    xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --genes DATA [FILE]
 
 Without PATH the generated example is shown. DATA is a folder with the real sections that the tests
-use; files of several platforms are opened from it.
+use; files of several platforms are opened from it. FILE is a section that has gene modules already.
 """
 
 from __future__ import annotations
@@ -341,6 +342,97 @@ def predict(data: Path) -> None:
     viewer.close()
 
 
+def genes(data: Path, ready: str | None = None) -> None:
+    """Gene modules of a cortex: the form, modules, map, network, a painted pattern, coverage."""
+    import numpy as np
+
+    from napari_stmask import read
+    from napari_stmask.gui.commands import open_dock
+
+    viewer, session, _ = new_viewer()
+    path = data / "dlpfc_visium" / "151673.h5ad"
+    section = read(ready or path)
+    section.name = "151673"
+    item = session.add(section)
+    viewer.reset_view()
+    dock = open_dock(viewer, "Gene modules")
+    if ready is None:
+        settle(60, lambda: dock.run_part.cost.text().startswith("Estimate"))
+        shoot(viewer, "genes-run.png")
+        dock.run_part.start()
+        settle(1800, lambda: session.runner.current is None)
+        if dock.card.job.failure is not None:
+            raise SystemExit(dock.card.job.failure.details)
+    settle(60, lambda: dock.loaded is not None)
+    table = dock.modules.table
+    table.setCurrentIndex(table.model().index(0, 0))
+    table.chosen.emit(table.current())
+    look_at(viewer, dock, table)
+    shoot(viewer, "genes-modules.png")
+
+    dock.open_tab("Genes")
+    part = dock.genes
+    settle(60, lambda: len(part.map.points) > 0)
+    part.kind.setCurrentIndex(part.kind.findData("umap"))
+    settle(120, lambda: part._drawn is not None and part._drawn[1] == "umap")
+    # A lasso around the dots near the first gene of the table.
+    first = part.map.points[list(part.map.names).index(dock.loaded.genes["gene"].iat[0])]
+    away = np.linalg.norm(part.map.points - first, axis=1)
+    part.map.lassoed.emit(np.argsort(away)[:40])
+    settle(60, lambda: dock.state.text().startswith("Shown"))
+    look_at(viewer, dock, part.table)
+    shoot(viewer, "genes-map.png")
+
+    dock.open_tab("Relations")
+    dock.partners.gene.setText(str(dock.loaded.genes["gene"].iat[0]))
+    dock.partners.run.click()
+    dock.folds["network"].expand(animate=False)
+    dock.network.draws.setValue(3)
+    dock.network.run.click()
+    settle(300, lambda: not dock.network.worker.busy)
+    look_at(viewer, dock, dock.network.hub_table)
+    shoot(viewer, "genes-network.png")
+
+    dock.open_tab("Pattern")
+    dock.query.new.click()
+    paint(viewer, item)
+    settle(30, lambda: dock.query.run.isEnabled())
+    dock.query.run.click()
+    settle(300, lambda: not dock.query.worker.busy)
+    look_at(viewer, dock, dock.query.table)
+    shoot(viewer, "genes-pattern.png")
+
+    viewer.layers.remove(viewer.layers.selection.active)
+    other = read(data / "dlpfc_visium" / "151674.h5ad")
+    shown = np.argsort(-np.asarray(other.counts().sum(axis=0)).ravel())[:400]
+    other.adata = other.adata[:, np.sort(shown)].copy()
+    other.name = "151674, 400 genes"
+    session.add(other)
+    session.select(item.id)
+    dock.open_tab("Coverage")
+    dock.coverage.run.click()
+    settle(300, lambda: not dock.coverage.worker.busy)
+    found = dock.coverage.table
+    found.setCurrentIndex(found.model().index(0, 0))
+    found.chosen.emit(found.current())
+    look_at(viewer, dock, found)
+    shoot(viewer, "genes-coverage.png")
+    viewer.close()
+
+
+def paint(viewer, item) -> None:
+    """Two strokes over the section: label 1 from top to bottom, label 2 beside it."""
+    import numpy as np
+
+    layer = viewer.layers.selection.active
+    rows, columns = layer.data.shape
+    layer.brush_size = max(layer.brush_size, rows // 8)
+    for label, share in ((1, 0.3), (2, 0.7)):
+        layer.selected_label = label
+        for row in np.linspace(0.2, 0.8, 30) * rows:
+            layer.paint((row, share * columns), label)
+
+
 def look_at(viewer, dock, widget) -> None:
     """Scroll the dock until a widget is in view, once it has its place."""
     settle(1)
@@ -423,5 +515,7 @@ if __name__ == "__main__":
             analyse(Path(sys.argv[2]))
         elif sys.argv[1:2] == ["--predict"]:
             predict(Path(sys.argv[2]))
+        elif sys.argv[1:2] == ["--genes"]:
+            genes(Path(sys.argv[2]), *sys.argv[3:4])
         else:
             main(sys.argv[1] if len(sys.argv) > 1 else None)

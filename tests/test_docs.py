@@ -47,6 +47,8 @@ page = pytest.mark.parametrize("path", PAGES, ids=lambda p: str(p.relative_to(RO
 def _shown(value: object) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
+    if value is None:
+        return "automatic"
     return f"{value:g}" if isinstance(value, float) else f"{value}"
 
 
@@ -124,7 +126,8 @@ def test_every_parameter_stands_in_the_table_with_default_and_bounds(method: str
             assert (default, allowed) == (f.default, "text")
         else:
             low, high = (float(b.replace(",", "")) for b in allowed.split(" to "))
-            assert (float(default), low, high) == (f.default, f.minimum, f.maximum)
+            number = None if default == "automatic" and f.optional else float(default)
+            assert (number, low, high) == (f.default, f.minimum, f.maximum)
 
 
 # Examples

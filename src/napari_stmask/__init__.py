@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .bare_image import image_section
     from .core.joining import join_sections, split_joined
     from .core.section import Section
-    from .gene_atlas import GeneAtlas, gene_atlas
+    from .gene_atlas import GeneAtlas, genes_of
     from .gui.view import view
     from .io.read import read
     from .io.sample import sample_section
@@ -35,7 +35,7 @@ __all__ = [
     "Section",
     "apply_model",
     "evaluate",
-    "gene_atlas",
+    "genes_of",
     "image_section",
     "iter_predict",
     "iter_run",
@@ -57,7 +57,7 @@ _HOME = {
     "Section": "core.section",
     "apply_model": "api",
     "evaluate": "api",
-    "gene_atlas": "gene_atlas",
+    "genes_of": "gene_atlas",
     "image_section": "bare_image",
     "iter_predict": "api",
     "iter_run": "api",

@@ -34,7 +34,7 @@ __all__ = ["read_params", "register", "watch", "with_parameters"]
 
 def register(app: typer.Typer) -> None:
     """Add ``run`` and ``demo`` to the command line."""
-    from . import cli_predict, cli_predicted, models
+    from . import cli_genes, cli_predict, cli_predicted, models
 
     group = typer.Typer(
         no_args_is_help=True, help="Run a method on a section and write the result."
@@ -46,6 +46,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="run")
     cli_predict.register(app)
     cli_predicted.register(app)
+    cli_genes.register(app)
     app.command()(demo)
 
 

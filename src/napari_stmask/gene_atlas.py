@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from .analysis.coverage import Coverage
 from .analysis.gene_network import Network, gene_network_steps
@@ -22,7 +23,7 @@ from .analysis.pattern import simulate_pattern, template, template_correlation
 from .analysis.svg_scores import SvgScores, svg_scores
 from .core.errors import ParameterError
 from .core.progress import Progress, Steps
-from .core.provenance import read_record
+from .core.provenance import records
 from .core.section import Section
 from .features.expression import log_normalise, min_cells_for
 from .features.gene_images import ImageMaker, median_library, picture_values
@@ -32,13 +33,12 @@ from .models.spacex.nulls import Null, null_vectors_steps
 from .models.spacex.state import GeneModel
 from .pipeline import Data, as_section
 
-__all__ = ["GeneAtlas", "gene_atlas"]
+__all__ = ["GeneAtlas", "genes_of", "imputed_section"]
 
 SVG_COLUMNS = ("svg_score", "svg_effect", "svg_p", "svg_q", "svg_rank")
-_MIN_SHARED = 20
 
 
-def gene_atlas(data: Data, key: str = "spacex") -> GeneAtlas:
+def genes_of(data: Data, key: str = "spacex") -> GeneAtlas:
     """The genes that a SpaCEX run under ``key`` left on a section.
 
     Parameters
@@ -51,18 +51,28 @@ def gene_atlas(data: Data, key: str = "spacex") -> GeneAtlas:
     Raises
     ------
     ParameterError
-        If there is no such run, or another method's.
+        If there is no such run, or it made no gene modules.
     """
     section = as_section(data)
-    record = read_record(section.adata, key)
     vectors = section.adata.varm.get(f"X_{key}")
-    column = section.adata.var.get(f"{key}_module")
-    if vectors is None or column is None:
+    if vectors is None or f"{key}_module" not in section.adata.var:
+        have = [k for k in records(section.adata) if f"X_{k}" in section.adata.varm]
         raise ParameterError(
-            f"{section.where}: the run '{key}' ({record['method']}) made no gene modules",
-            "run SpaCEX on the section, or name its run",
+            f"{section.where} has no gene modules of a run '{key}'",
+            f"use one of: {', '.join(have)}" if have else "run SpaCEX on the section",
         )
     return GeneAtlas(section, key)
+
+
+def imputed_section(target: Section, coverage: Coverage) -> Section:
+    """The measured and the imputed genes of ``target`` as a section of their own.
+
+    ``var["imputed"]`` flags the imputed genes; ``target`` stays as it is. Its values are
+    log-normalised, so that methods that need counts refuse it.
+    """
+    made = target.over(coverage.to_adata(target.adata))
+    note = f"{len(coverage.imputed)} genes are imputed (var['imputed']), not measured."
+    return replace(made, name=f"{target.name}, imputed", source=None, notes=[*made.notes, note])
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +136,7 @@ class GeneAtlas:
         return GeneModel.from_arrays(arrays, self.section.where)
 
     @cached_property
-    def _drawing(self) -> tuple[Section, ImageMaker]:
+    def drawing(self) -> tuple[Section, ImageMaker]:
         """The spots with counts, as the run saw them, and how their genes are drawn."""
         filled = np.diff(self.section.counts().indptr) > 0
         bare = self.section.bare(None if filled.all() else filled)
@@ -141,9 +151,7 @@ class GeneAtlas:
             If there is no such module.
         """
         if module not in self.modules:
-            raise ParameterError(
-                f"there is no module '{module}'", f"use 1 to {len(self.modules)}"
-            )
+            raise ParameterError(f"there is no module '{module}'", f"use 1 to {len(self.modules)}")
         table = self.table()
         table = table[table["module"] == module].sort_values("probability", ascending=False)
         return list(table["gene"])
@@ -211,21 +219,20 @@ class GeneAtlas:
         """
         places = self._places(genes)
         values = expression_of(self.section)[:, places]
-        mean = np.asarray(values.mean(axis=0)).ravel()
-        square = np.asarray(values.multiply(values).mean(axis=0)).ravel()
-        sd = np.sqrt(np.maximum(square - mean**2, 0))
+        mean, variance = mean_variance_axis(values.astype(np.float64), axis=0)
+        sd = np.sqrt(variance)
         scale = np.divide(1.0, sd, out=np.zeros_like(sd), where=sd > 1e-6) / len(places)
         return np.asarray(values @ scale - mean @ scale, dtype=np.float32)
 
     def partners(self, gene: str, *, k: int = 10) -> pd.DataFrame:
         """The ``k`` genes most alike to ``gene``: ``gene``, ``similarity``, ``module``."""
         table = partners(self.vectors, self.genes, gene, k=k)
-        where = pd.Index(self.genes).get_indexer(table["gene"])
+        where = pd.Index(self.genes).get_indexer(pd.Index(table["gene"]))
         return table.assign(module=np.asarray(self.modules, dtype=object)[self.codes[where]])
 
     def family(self, genes: Sequence[str]) -> FamilyTree:
         """Average-linkage tree of some genes by their vectors."""
-        where = pd.Index(self.genes).get_indexer(list(genes))
+        where = pd.Index(self.genes).get_indexer(pd.Index(list(genes)))
         if (where < 0).any():
             raise ParameterError(
                 f"the run '{self.key}' did not learn from '{genes[int(np.argmin(where))]}'",
@@ -239,7 +246,7 @@ class GeneAtlas:
         """(draws, n_genes, width) vectors of random pictures; kept for the same request."""
         wanted = ("null", draws, null, seed)
         if self._kept.get("null_of") != wanted:
-            section, maker = self._drawing
+            section, maker = self.drawing
             values = picture_values(section, self.place)
             found = yield from null_vectors_steps(
                 self.model, maker, values, draws=draws, null=null, seed=seed
@@ -253,7 +260,7 @@ class GeneAtlas:
     ) -> Steps[SvgScores]:
         """Score again how spatial genes are, with more random pictures or another null law."""
         found = yield from self.null_steps(draws=draws, null=null, seed=seed)
-        section, _ = self._drawing
+        section, _ = self.drawing
         level = np.asarray(picture_values(section, self.place).mean(axis=0)).ravel()
         return svg_scores(self.vectors, found, level)
 
@@ -265,7 +272,9 @@ class GeneAtlas:
         # What all random pictures have in common is no likeness of two genes.
         middle = null.mean(axis=(0, 1))
         return (
-            yield from gene_network_steps(self.vectors - middle, self.genes, null - middle, k=k, q=q)
+            yield from gene_network_steps(
+                self.vectors - middle, self.genes, null - middle, k=k, q=q
+            )
         )
 
     def compare_steps(self, other: GeneAtlas, *, q: float = 0.05) -> Steps[Rewiring]:
@@ -325,7 +334,7 @@ class GeneAtlas:
         """
         yield Progress(0, 3, "simulating the pattern")
         pattern = template(regions, levels, background=background)
-        section, maker = self._drawing
+        section, maker = self.drawing
         there = np.diff(self.section.counts().indptr) > 0
         counts = section.counts()
         made = simulate_pattern(
@@ -388,18 +397,11 @@ class GeneAtlas:
             If too few genes are shared.
         """
         panel = as_section(target)
-        section, maker = self._drawing
-        counts = section.counts()
-        seen = np.flatnonzero(counts.getnnz(axis=0) >= min_cells_for(section.n_spots))
-        values = picture_values(section, seen)
-        vectors = yield from self.model.encode_steps(maker, values)
-        mean = np.asarray(values.mean(axis=0)).ravel()
-        square = np.asarray(values.multiply(values).mean(axis=0)).ravel()
-        levels = np.column_stack([mean, np.sqrt(np.maximum(square - mean**2, 0))])
+        names, vectors, levels = yield from self.encode_all_steps()
         return (
             yield from enhance_coverage_steps(
                 vectors,
-                list(section.adata.var_names[seen]),
+                names,
                 expression_of(panel),
                 list(panel.adata.var_names),
                 engine=engine,
@@ -408,6 +410,28 @@ class GeneAtlas:
                 **options,
             )
         )
+
+    def encode_all_steps(
+        self,
+    ) -> Steps[tuple[list[str], NDArray[np.float32], NDArray[np.float64]]]:
+        """Names, vectors and levels of every gene that is seen often enough, learned from or not.
+
+        Returns
+        -------
+        genes
+            n names.
+        vectors
+            (n, width) float32.
+        levels
+            (n, 2) float64 mean and standard deviation of log-normalised expression.
+        """
+        section, maker = self.drawing
+        seen = section.counts().getnnz(axis=0) >= min_cells_for(section.n_spots)
+        values = picture_values(section, np.flatnonzero(seen))
+        vectors = yield from self.model.encode_steps(maker, values)
+        mean, variance = mean_variance_axis(values.astype(np.float64), axis=0)
+        levels = np.column_stack([mean, np.sqrt(variance)])
+        return list(map(str, section.adata.var_names[seen])), vectors, levels
 
     def _places(self, genes: Sequence[str]) -> NDArray[np.intp]:
         found = self.section.adata.var_names.get_indexer(list(genes))

@@ -23,7 +23,7 @@ def test_contributions(manifest):
         assert command.title[0].isupper()
         module, name = command.python_name.split(":")
         assert callable(getattr(importlib.import_module(module), name))
-    docks = {"Open tissue", "Find domains", "Domains", "Analyse", "Predict genes"}
+    docks = {"Open tissue", "Find domains", "Domains", "Analyse", "Predict genes", "Gene modules"}
     assert {w.display_name for w in parts.widgets} == docks
     assert not parts.keybindings
     assert set(parts.menus) == {
@@ -37,9 +37,13 @@ def test_contributions(manifest):
 
 def test_docks_open_from_the_menu(make_napari_viewer, plugin):
     viewer = make_napari_viewer()
-    for name in ("Open tissue", "Find domains", "Domains", "Analyse", "Predict genes"):
+    names = (
+        *("Open tissue", "Find domains", "Domains", "Analyse", "Predict genes"),
+        "Gene modules",
+    )
+    for name in names:
         viewer.window.add_plugin_dock_widget("napari-stmask", name)
-    assert len(viewer.window.dock_widgets) == 5
+    assert len(viewer.window.dock_widgets) == 6
 
 
 def test_reader_declines_what_is_not_ours(tmp_path):

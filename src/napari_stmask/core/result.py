@@ -180,7 +180,8 @@ class Result:
         is left beside the new ones. Touches ``obs[key]``, ``obs[key_confidence]``,
         ``obs[key_refined]``, ``uns[key_colors]``, ``obsm[X_key]``, ``obsm[key_*]``,
         ``obsp[key_graph]``, ``layers[key_*]``, ``var[key_*]``, ``varm[X_key]``,
-        ``uns[key_model]``, ``uns["stmask"]`` and nothing else; of views ``obs[key_VIEW]``, ``uns[key_VIEW_colors]`` and ``obsm[X_key_VIEW]``.
+        ``uns[key_model]``, ``uns["stmask"]`` and nothing else; of views ``obs[key_VIEW]``,
+        ``uns[key_VIEW_colors]`` and ``obsm[X_key_VIEW]``.
         """
         slots = self._slots(rows)
         old = records(adata)

@@ -109,9 +109,7 @@ class Canvas:
         return flat.reshape(*values.shape[:-1], self.height, self.width)
 
 
-def gene_canvas(
-    section: Section, *, max_side: int = 96, pixel_size: float | None = None
-) -> Canvas:
+def gene_canvas(section: Section, *, max_side: int = 96, pixel_size: float | None = None) -> Canvas:
     """Choose the grid for the pictures of a section's genes.
 
     Parameters
@@ -186,9 +184,7 @@ def _canvas(
     return Canvas(height, width, pixel, rule, size, centres)
 
 
-def _rows_and_columns(
-    coords: NDArray[np.float64], lattice: Lattice
-) -> NDArray[np.int64] | None:
+def _rows_and_columns(coords: NDArray[np.float64], lattice: Lattice) -> NDArray[np.int64] | None:
     """(n_spots, 2) steps along the two directions of the lattice; None where spots do not fit.
 
     The first direction is the one nearest to x. A coarse guess from the links between
@@ -199,8 +195,8 @@ def _rows_and_columns(
     pairs = cKDTree(coords).query_pairs(1.2 * lattice.pitch, output_type="ndarray")
     delta = coords[pairs[:, 1]] - coords[pairs[:, 0]]
     angle = np.angle(np.exp(1j * fold * np.arctan2(delta[:, 1], delta[:, 0])).mean()) / fold
-    directions = [angle, angle + turn]
-    basis = lattice.pitch * np.array([[np.cos(a) for a in directions], [np.sin(a) for a in directions]])
+    directions = np.array([angle, angle + turn])
+    basis = lattice.pitch * np.stack([np.cos(directions), np.sin(directions)])
     middle = coords[np.argmin(((coords - np.median(coords, axis=0)) ** 2).sum(axis=1))]
     design = np.ones((len(coords), 3))
     steps = np.linalg.solve(basis, (coords - middle).T).T

@@ -16,6 +16,7 @@ DOCKS = {
     "Domains": ("legend", "DomainsDock"),
     "Analyse": ("analyse.dock", "AnalyseDock"),
     "Predict genes": ("predict.dock", "PredictDock"),
+    "Gene modules": ("genes.dock", "GenesDock"),
 }
 
 

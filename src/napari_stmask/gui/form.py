@@ -33,6 +33,11 @@ from .parts import Fold, narrow_combo
 
 __all__ = ["ParamsForm"]
 
+_AUTOMATIC = "automatic"
+"""What a number that may be missing shows without one."""
+_OPTIONAL = "stmask_optional"
+"""Property of a text that may be missing; without it an empty text is a text."""
+
 
 class _Number(QDoubleSpinBox):
     """A spin box that shows 0.001 as 0.001, whatever its precision."""
@@ -40,6 +45,31 @@ class _Number(QDoubleSpinBox):
     def textFromValue(self, value: float) -> str:
         """Shortest text of the number."""
         return self.locale().toString(value, "g", 10)
+
+
+class _MaybeWhole(QSpinBox):
+    """A whole number, or none: one below the least one reads *automatic*."""
+
+    def value(self) -> Any:
+        """The number, or None."""
+        found = super().value()
+        return None if found == self.minimum() else found
+
+    def setValue(self, value: Any) -> None:
+        """Show a number or none."""
+        super().setValue(self.minimum() if value is None else value)
+
+
+class _MaybeNumber(_Number):
+    """A positive number, or none: 0 reads *automatic*."""
+
+    def value(self) -> Any:
+        """The number, or None."""
+        return super().value() or None
+
+    def setValue(self, value: Any) -> None:
+        """Show a number or none."""
+        super().setValue(0.0 if value is None else value)
 
 
 class ParamsForm(QWidget):
@@ -251,19 +281,24 @@ def _widget(info: FieldInfo) -> QWidget:
         combo.addItems(list(info.choices))
         return narrow_combo(combo)
     if info.kind == "int":
-        whole = QSpinBox()
-        whole.setRange(int(info.minimum or 0), int(min(info.maximum or 2**31 - 1, 2**31 - 1)))
+        whole = _MaybeWhole() if info.optional else QSpinBox()
+        least = int(info.minimum or 0) - info.optional
+        whole.setRange(least, int(min(info.maximum or 2**31 - 1, 2**31 - 1)))
+        whole.setSpecialValueText(_AUTOMATIC if info.optional else "")
         return _narrow(whole)
     if info.kind == "float":
-        number = _Number()
+        number = _MaybeNumber() if info.optional else _Number()
+        number.setSpecialValueText(_AUTOMATIC if info.optional else "")
         number.setDecimals(10)
         number.setRange(
-            0.0 if info.minimum is None else info.minimum,
+            0.0 if info.minimum is None or info.optional else info.minimum,
             1e12 if info.maximum is None else info.maximum,
         )
         number.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
         return _narrow(number)
-    return QLineEdit()
+    line = QLineEdit()
+    line.setProperty(_OPTIONAL, info.optional)
+    return line
 
 
 def _narrow(widget: QWidget) -> QWidget:
@@ -278,6 +313,8 @@ def _tooltip(info: FieldInfo) -> str:
     if info.minimum is not None and info.maximum is not None:
         text += f" From {info.minimum:g} to {info.maximum:g}."
     default = {True: "on", False: "off"}.get(info.default) if info.kind == "bool" else info.default
+    if info.optional and default is None:
+        default = _AUTOMATIC
     return f"{text} Default: {default}."
 
 
@@ -305,7 +342,7 @@ def _read(widget: QWidget) -> Any:
     if isinstance(widget, QComboBox):
         return widget.currentText()
     if isinstance(widget, QLineEdit):
-        return widget.text() or None
+        return widget.text() or (None if widget.property(_OPTIONAL) else "")
     return widget.value()
 
 

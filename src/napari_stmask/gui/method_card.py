@@ -19,6 +19,7 @@ SUMMARIES = {
     "spamask": "Domains from expression and position by hiding spots and links.",
     "vimst": "Domains and denoised genes from expression and histology together.",
     "mmsrl": "Domains and enhanced genes; alike spots inform each other anywhere.",
+    "spacex": "Gene modules, spatial genes and domains from pictures of genes.",
 }
 """What methods do, known without importing them; else their parameters' description is shown."""
 

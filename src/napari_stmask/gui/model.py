@@ -20,7 +20,13 @@ from ..viz.raster import SpotRaster, rasterise
 
 __all__ = ["TITLES", "VIEW_TITLES", "DomainSet", "DomainState", "Item", "stored_keys"]
 
-TITLES = {"spamask": "SpaMask", "vimst": "ViMST", "mmsrl": "MMSRL", "spahgc": "SpaHGC"}
+TITLES = {
+    "spamask": "SpaMask",
+    "vimst": "ViMST",
+    "mmsrl": "MMSRL",
+    "spahgc": "SpaHGC",
+    "spacex": "SpaCEX",
+}
 """Display names of methods, known without importing them."""
 VIEW_TITLES = {"": "Joint", "gene": "Expression", "image": "Image"}
 """What of a run can be drawn: its domains, and what a part of the input says alone."""

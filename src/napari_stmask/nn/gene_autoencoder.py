@@ -114,7 +114,7 @@ class Block(nn.Module):
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(query, key, value)
         t = t + self.out(mixed.transpose(1, 2).reshape(n, length, -1))
-        return t + self.down(F.gelu(self.up(self.norm(t))))
+        return cast("Tensor", t + self.down(F.gelu(self.up(self.norm(t)))))
 
 
 class GeneEncoder(nn.Module):

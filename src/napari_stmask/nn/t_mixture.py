@@ -170,9 +170,7 @@ def em_step(mixture: TMixture, z: Tensor, prior: Prior) -> TMixture:
     return replace(new, freedom=update_freedom(xi, zeta, nu, d))
 
 
-def maximise(
-    mixture: TMixture, z: Tensor, xi: Tensor, zeta: Tensor, prior: Prior
-) -> TMixture:
+def maximise(mixture: TMixture, z: Tensor, xi: Tensor, zeta: Tensor, prior: Prior) -> TMixture:
     """Closed-form maximum of weights, locations and scales for fixed ``xi`` and ``zeta``.
 
     ``mu = (kappa m + N zbar) / (kappa + N)`` with ``N = sum xi zeta``, and ``Sigma = S / (rho +

@@ -40,6 +40,8 @@ class Optimisation:
         Adam's learning rate and L2 penalty.
     decoupled
         Take the penalty off the weights (AdamW) instead of adding it to the gradient.
+    fused
+        Step over all weights in one kernel: for networks whose step is mostly the optimiser's.
     clip
         Largest global gradient norm; 0 switches clipping off.
     patience
@@ -52,6 +54,7 @@ class Optimisation:
     clip: float = 5.0
     patience: int = 0
     decoupled: bool = False
+    fused: bool = False
 
 
 def train(
@@ -102,7 +105,12 @@ def train(
         If the loss depends on nothing that is trained.
     """
     form = torch.optim.AdamW if optimisation.decoupled else torch.optim.Adam
-    opt = form(model.parameters(), lr=optimisation.lr, weight_decay=optimisation.weight_decay)
+    opt = form(
+        model.parameters(),
+        lr=optimisation.lr,
+        weight_decay=optimisation.weight_decay,
+        fused=optimisation.fused or None,
+    )
     history: dict[str, list[float]] = {}
     means: dict[str, float] = {}
     best, best_epoch, best_state = math.inf, 0, None

@@ -134,10 +134,12 @@ def show_map(
     limits: tuple[float, float],
     as_image: bool,
     colormap: str = "viridis",
+    of: str = _KEY,
 ) -> Layer:
     """Show one number a spot, in the present layer of that ``key`` if it is of the same kind.
 
-    Above the number of spots that napari draws quickly it is always an image.
+    Above the number of spots that napari draws quickly it is always an image. ``of`` is what the
+    layer was made from: the key of a run takes it along when it is replaced.
     """
     made = _image(item, name, values, limits, colormap) if as_image else None
     if made is None:
@@ -146,7 +148,7 @@ def show_map(
         made = _image(item, name, values, limits, colormap)
     data, options, kind = made
     meta = options["metadata"][META]
-    meta |= {"role": ROLE, "key": f"{_KEY}_{key}", "of": _KEY, "value": key, "name": name}
+    meta |= {"role": ROLE, "key": f"{of}_{key}", "of": of, "value": key, "name": name}
     layer = layers.find_layer(viewer, item.id, ROLE, meta["key"])
     if layer is not None and type(layer).__name__.lower() != kind:
         _unlink(layer)

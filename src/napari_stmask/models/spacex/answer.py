@@ -115,9 +115,7 @@ def svg_columns(found: SvgScores) -> dict[str, Any]:
     }
 
 
-def gene_columns(
-    columns: dict[str, Any], place: NDArray[np.intp], n_genes: int
-) -> dict[str, Any]:
+def gene_columns(columns: dict[str, Any], place: NDArray[np.intp], n_genes: int) -> dict[str, Any]:
     """Columns over all genes of the section from those of the genes at ``place``.
 
     Modules become categories, ranks and scores floats; genes without a value have none.
@@ -128,7 +126,7 @@ def gene_columns(
             codes = np.full(n_genes, -1)
             codes[place] = given
             names = [str(i + 1) for i in range(int(given.max()) + 1)]
-            out[name] = pd.Categorical.from_codes(codes.tolist(), categories=names)
+            out[name] = pd.Categorical.from_codes(codes, pd.Index(names))
             continue
         exact = np.float64 if name in ("svg_p", "svg_q") else np.float32
         filled = np.full(n_genes, np.nan, dtype=exact)
@@ -169,10 +167,13 @@ def _features(
     else:
         chosen = select_genes(genes, codes, spatial, fraction=params.gene_fraction)
         features, n = (
-            yield from domain_features_steps(
-                section, chosen, p=params.spot_weight, seed=params.seed
-            )
-        ), len(chosen)
+            (
+                yield from domain_features_steps(
+                    section, chosen, p=params.spot_weight, seed=params.seed
+                )
+            ),
+            len(chosen),
+        )
     if params.domain_epochs:
         k = min(params.n_domains, section.n_spots)
         with threadpool_limits(1):

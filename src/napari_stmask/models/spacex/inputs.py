@@ -16,7 +16,7 @@ from ...features.expression import min_cells_for
 from ...features.gene_canvas import gene_canvas
 from ...features.gene_images import ImageMaker, picture_values
 from ...features.gene_tiles import Tiles, cut_tiles
-from ...features.panel import choose_panel, read_gene_list
+from ...features.panel import PanelKind, choose_panel, read_gene_list
 from .params import SpaCEXParams
 
 __all__ = ["MIN_GENES", "GenePictures", "maker_of", "prepare"]
@@ -59,9 +59,15 @@ def prepare(section: Section, params: SpaCEXParams) -> Steps[GenePictures]:
     DataError
         If there are too few genes or spots, or the matrix holds no counts.
     ParameterError
-        If a gene that is to be kept is unknown.
+        If a gene that is to be kept is unknown, or there is only one tile to hide.
     """
     maker, tiles = maker_of(section, params)
+    if params.loss_on == "hidden" and tiles.n_tokens < 2:
+        raise ParameterError(
+            f"{section.where}: tiles of side {tiles.side} cover the whole picture, so that none "
+            "can be hidden",
+            "use smaller tiles (tile)",
+        )
     genes = yield from _chosen(section, params)
     if len(genes) < MIN_GENES:
         raise DataError(
@@ -103,11 +109,18 @@ def maker_of(section: Section, params: SpaCEXParams) -> tuple[ImageMaker, Tiles]
 def _chosen(section: Section, params: SpaCEXParams) -> Steps[list[str]]:
     """Names, sorted: the best ones and those that are kept in any case."""
     kept = _kept(section, params.keep_genes)
-    kind, least = ("svg", min_cells_for(section.n_spots) / section.n_spots)
-    if params.gene_choice == "variable":
-        kind = "hvg"
+    least = min_cells_for(section.n_spots) / section.n_spots
+    kind: PanelKind = "svg" if params.gene_choice == "spatial" else "hvg"
     best = yield from choose_panel([section], kind=kind, n=params.n_genes, min_detected=least)
     return sorted({*best, *kept})
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        # A long list of names is longer than a path may be.
+        return False
 
 
 def _kept(section: Section, text: str) -> list[str]:
@@ -117,7 +130,7 @@ def _kept(section: Section, text: str) -> list[str]:
         return []
     names = [name.strip() for name in text.split(",") if name.strip()]
     known = set(section.adata.var_names)
-    if not known.issuperset(names) and Path(text).is_file():
+    if not known.issuperset(names) and _is_file(text):
         names = read_gene_list(text)
     absent = [name for name in names if name not in known]
     if absent:

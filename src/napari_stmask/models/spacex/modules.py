@@ -17,7 +17,15 @@ from ...nn.self_training import t_kernel
 from ...nn.t_mixture import Prior, TMixture
 from .params import SpaCEXParams
 
-__all__ = ["Kernel", "Modules", "in_order", "modules_from", "prior_of", "start_labels", "tensors_of"]
+__all__ = [
+    "Kernel",
+    "Modules",
+    "in_order",
+    "modules_from",
+    "prior_of",
+    "start_labels",
+    "tensors_of",
+]
 
 _KMEANS_STARTS = 3
 _STRENGTH = 100.0

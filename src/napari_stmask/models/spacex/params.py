@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from ...core.params import DomainParams
 
 __all__ = ["SpaCEXParams", "automatic_modules"]
 
 _ADVANCED: dict[str, Any] = {"advanced": True}
+_FEWEST_DRAWS = 3
+"""Null pictures that `svg_scores` needs."""
 
 
 def automatic_modules(n_genes: int) -> int:
-    """Number of gene modules where none is asked for: one for 32 genes, from 20 to 500.
+    """Number of gene modules where none is asked for: one for 32 genes, up to 500.
 
-    Never more than half of the genes, so that modules have members, and 2 at least.
+    Of panels one for 15 genes, up to 20; at least 5, and never more than a quarter of the genes.
     """
-    return max(2, min(500, max(20, n_genes // 32), n_genes // 2))
+    return max(min(5, n_genes // 4), min(20, n_genes // 15), min(500, n_genes // 32), 2)
 
 
 class SpaCEXParams(DomainParams):
@@ -30,7 +33,7 @@ class SpaCEXParams(DomainParams):
         ge=20,
         le=40_000,
         title="Genes",
-        description="How many genes to learn from; all that are seen often enough if there are fewer.",
+        description="How many genes to learn from; all where fewer are seen often enough.",
     )
     gene_choice: Literal["spatial", "variable"] = Field(
         "spatial",
@@ -47,14 +50,14 @@ class SpaCEXParams(DomainParams):
         ge=2,
         le=2000,
         title="Gene modules",
-        description="Groups of genes with a common pattern; empty: one for 32 genes, 20 to 500.",
+        description="Groups of genes with a common pattern; empty: one for 32 genes.",
     )
     svg_draws: int = Field(
         20,
         ge=0,
         le=1000,
         title="Null pictures",
-        description="Random pictures each gene is compared with to score how spatial it is; 0: none.",
+        description="Random pictures of each gene, to score how spatial it is; 0: none.",
     )
     svg_null: Literal["permutation", "zinb"] = Field(
         "permutation",
@@ -74,7 +77,7 @@ class SpaCEXParams(DomainParams):
         description="Part of each module's genes, the most spatial ones, that domains rest on.",
     )
     spot_weight: float = Field(
-        0.5,
+        4.0,
         gt=0,
         le=20,
         title="Weight of surroundings",
@@ -86,7 +89,7 @@ class SpaCEXParams(DomainParams):
         ge=0,
         le=2000,
         title="Domain self-training",
-        description="Epochs in which the spots' features sharpen their own domains, as SpaGCN does.",
+        description="Epochs in which the features of spots sharpen their domains, as in SpaGCN.",
         json_schema_extra=_ADVANCED,
     )
     epochs_pretrain: int = Field(
@@ -116,6 +119,7 @@ class SpaCEXParams(DomainParams):
     pixel_size: float | None = Field(
         None,
         gt=0,
+        le=1e6,
         title="Picture element",
         description="Side of a picture element in coordinate units; empty follows the spots.",
         json_schema_extra=_ADVANCED,
@@ -217,7 +221,7 @@ class SpaCEXParams(DomainParams):
     prior: Literal["members", "section"] = Field(
         "members",
         title="Expected spread",
-        description="Spread of a module before genes are seen: as k-means finds it, or of all genes.",
+        description="Spread of a module before it has genes: as k-means finds it, or of all genes.",
         json_schema_extra=_ADVANCED,
     )
     cluster_weight: float = Field(
@@ -283,11 +287,22 @@ class SpaCEXParams(DomainParams):
         json_schema_extra=_ADVANCED,
     )
 
+    @field_validator("svg_draws")
+    @classmethod
+    def _enough(cls, draws: int) -> int:
+        if 0 < draws < _FEWEST_DRAWS:
+            raise PydanticCustomError(
+                "svg_draws",
+                "so few random pictures have no spread",
+                {"remedy": f"use 0, or {_FEWEST_DRAWS} and more"},
+            )
+        return draws
+
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "visium": {},
-        "st": {"smooth_sigma": 0.7, "smooth_labels": False},
-        "stereoseq": {},
-        "imaging": {},
+        "visium": {"smooth_labels": True},
+        "st": {"smooth_sigma": 0.7, "spot_weight": 0.5, "n_pcs_out": 10},
+        "stereoseq": {"smooth_labels": True},
+        "imaging": {"smooth_labels": True},
         "original": {
             "standardise": False,
             "smooth_sigma": 0.0,
@@ -308,6 +323,9 @@ class SpaCEXParams(DomainParams):
             "batch": 320,
             "svg_null": "zinb",
             "svg_draws": 10,
+            "spot_weight": 0.5,
+            "domain_epochs": 200,
+            "smooth_labels": True,
         },
     }
     PLATFORM_PRESET: ClassVar[Mapping[str, str]] = {

@@ -172,9 +172,7 @@ class GeneModel:
             meta = json.loads(str(arrays["meta"]))
             if meta["format"] != FORMAT:
                 raise ValueError("format")
-            tensors = {
-                k: torch.from_numpy(np.array(v)) for k, v in arrays.items() if k != "meta"
-            }
+            tensors = {k: torch.from_numpy(np.array(v)) for k, v in arrays.items() if k != "meta"}
             return cls._of(meta, tensors)
         except (ValueError, LookupError, TypeError, RuntimeError) as error:
             raise FileFormatError(

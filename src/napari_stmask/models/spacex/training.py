@@ -25,6 +25,7 @@ from .state import architecture, encode_steps
 __all__ = ["Learned", "learn_steps"]
 
 _PICTURES = "learning pictures"
+_DRAWN = "drawing genes again"
 _MODULES = "learning modules"
 _BLOCK = 256
 _TINY = 1e-12
@@ -85,7 +86,7 @@ def learn_steps(
         net,
         lambda _: _batches(n, params.batch, draws),
         redrawn,
-        Optimisation(epochs, params.learning_rate),
+        Optimisation(epochs, params.learning_rate, fused=True),
         label=_PICTURES,
     )
     yield from _finish_encoder(net, drawn.pictures, params, device)
@@ -100,12 +101,12 @@ def learn_steps(
             both,
             lambda _: _batches(n, params.batch_cluster, draws),
             lambda index: sharp.losses(index, redraw),
-            Optimisation(params.epochs_cluster, params.learning_rate),
+            Optimisation(params.epochs_cluster, params.learning_rate, fused=True),
             after_epoch=sharp.renew,
             stop=lambda: sharp.settled,
             label=_MODULES,
         )
-    facts = {
+    facts: dict[str, float | int | bool] = {
         "epochs_pictures": epochs,
         "steps_pictures": epochs * math.ceil(n / params.batch),
         "epochs_modules": len(next(iter(more.values()), [])),
@@ -129,7 +130,7 @@ def _finish_encoder(
             with torch.no_grad():
                 batch = torch.from_numpy(pictures[start : start + _BLOCK]).to(device)
                 again[start : start + _BLOCK] = net.drawn(batch).cpu().numpy()
-            yield Progress(start, len(pictures), _PICTURES)
+            yield Progress(start, len(pictures), _DRAWN)
         weight = params.network_weight
         components, offset = _principal(again, params.embed_dim, weight, params.seed)
         net.read_out(components.to(device), offset.to(device))
@@ -145,7 +146,7 @@ def _epochs(n: int, params: SpaCEXParams) -> int:
 
 def _batches(n: int, size: int, draws: torch.Generator) -> Iterator[Tensor]:
     """Shuffled; the last one may be smaller, none is empty."""
-    return iter(torch.randperm(n, generator=draws).split(size))
+    return iter(torch.split(torch.randperm(n, generator=draws), size))
 
 
 def _principal(
