@@ -80,9 +80,8 @@ def spatial_genes(atlas: GeneAtlas) -> None:
     low, high = np.quantile(moran, [0.1, 0.9])
     ends = (moran <= low) | (moran >= high)
     print(f"{len(seen)} genes; Moran's I deciles at {low:.4f} and {high:.4f}")
-    print(
-        f"AUROC of top against bottom decile: {roc_auc_score(moran[ends] >= high, effect[ends]):.4f}"
-    )
+    auroc = roc_auc_score(moran[ends] >= high, effect[ends])
+    print(f"AUROC of top against bottom decile: {auroc:.4f}")
     level = np.asarray(values.mean(axis=0)).ravel()
     print(
         f"Spearman of effect with Moran's I {spearmanr(effect, moran)[0]:.3f}, "

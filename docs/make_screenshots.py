@@ -23,7 +23,7 @@ from pathlib import Path
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = (1400, 900)
-MAX_BYTES = 400_000
+MAX_BYTES, SMALL = 400_000, 300_000
 
 
 def settle(seconds: float = 1.0, until: Callable[[], bool] | None = None) -> None:
@@ -40,7 +40,7 @@ def settle(seconds: float = 1.0, until: Callable[[], bool] | None = None) -> Non
         raise SystemExit("The window did not get that far.")
 
 
-def save(pixels, name: str) -> None:
+def save(pixels, name: str, most: int = MAX_BYTES) -> None:
     """Write a picture with as many colours as fit into the size limit."""
     from PIL import Image
 
@@ -50,15 +50,15 @@ def save(pixels, name: str) -> None:
     for colors in (None, 256, 128, 64):
         reduced = picture if colors is None else picture.quantize(colors, dither=Image.Dither.NONE)
         reduced.save(path, optimize=True)
-        if path.stat().st_size <= MAX_BYTES:
+        if path.stat().st_size <= most:
             break
     print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
 
-def shoot(viewer, name: str) -> None:
+def shoot(viewer, name: str, most: int = MAX_BYTES) -> None:
     """The whole window."""
     settle(0.8)
-    save(viewer.screenshot(canvas_only=False, flash=False), name)
+    save(viewer.screenshot(canvas_only=False, flash=False), name, most)
 
 
 def shoot_dialog(dialog, name: str) -> None:
@@ -356,9 +356,11 @@ def genes(data: Path, ready: str | None = None) -> None:
     item = session.add(section)
     viewer.reset_view()
     dock = open_dock(viewer, "Gene modules")
+    dock.run_fold.expand(animate=False)
+    settle(60, lambda: dock.run_part.cost.text().startswith("Estimate"))
+    shoot(viewer, "genes-run.png", SMALL)
+    dock.run_fold.collapse(animate=False)
     if ready is None:
-        settle(60, lambda: dock.run_part.cost.text().startswith("Estimate"))
-        shoot(viewer, "genes-run.png")
         dock.run_part.start()
         settle(1800, lambda: session.runner.current is None)
         if dock.card.job.failure is not None:
@@ -368,7 +370,7 @@ def genes(data: Path, ready: str | None = None) -> None:
     table.setCurrentIndex(table.model().index(0, 0))
     table.chosen.emit(table.current())
     look_at(viewer, dock, table)
-    shoot(viewer, "genes-modules.png")
+    shoot(viewer, "genes-modules.png", SMALL)
 
     dock.open_tab("Genes")
     part = dock.genes
@@ -381,7 +383,7 @@ def genes(data: Path, ready: str | None = None) -> None:
     part.map.lassoed.emit(np.argsort(away)[:40])
     settle(60, lambda: dock.state.text().startswith("Shown"))
     look_at(viewer, dock, part.table)
-    shoot(viewer, "genes-map.png")
+    shoot(viewer, "genes-map.png", SMALL)
 
     dock.open_tab("Relations")
     dock.partners.gene.setText(str(dock.loaded.genes["gene"].iat[0]))
@@ -391,16 +393,19 @@ def genes(data: Path, ready: str | None = None) -> None:
     dock.network.run.click()
     settle(300, lambda: not dock.network.worker.busy)
     look_at(viewer, dock, dock.network.hub_table)
-    shoot(viewer, "genes-network.png")
+    shoot(viewer, "genes-network.png", SMALL)
 
     dock.open_tab("Pattern")
     dock.query.new.click()
-    paint(viewer, item)
-    settle(30, lambda: dock.query.run.isEnabled())
+    paint(viewer)
+    settle(30, lambda: len(dock.query.levels.fields) == 2)
+    dock.query.levels.fields["2"].setValue(40.0)
     dock.query.run.click()
     settle(300, lambda: not dock.query.worker.busy)
+    dock.choose([str(dock.query.found["gene"].iat[0])])
+    settle(30, lambda: dock.state.text().startswith("Shown"))
     look_at(viewer, dock, dock.query.table)
-    shoot(viewer, "genes-pattern.png")
+    shoot(viewer, "genes-pattern.png", SMALL)
 
     viewer.layers.remove(viewer.layers.selection.active)
     other = read(data / "dlpfc_visium" / "151674.h5ad")
@@ -416,21 +421,22 @@ def genes(data: Path, ready: str | None = None) -> None:
     found.setCurrentIndex(found.model().index(0, 0))
     found.chosen.emit(found.current())
     look_at(viewer, dock, found)
-    shoot(viewer, "genes-coverage.png")
+    shoot(viewer, "genes-coverage.png", SMALL)
     viewer.close()
 
 
-def paint(viewer, item) -> None:
-    """Two strokes over the section: label 1 from top to bottom, label 2 beside it."""
+def paint(viewer) -> None:
+    """Two regions: label 1 in a corner of the section, label 2 around it."""
     import numpy as np
 
     layer = viewer.layers.selection.active
     rows, columns = layer.data.shape
-    layer.brush_size = max(layer.brush_size, rows // 8)
-    for label, share in ((1, 0.3), (2, 0.7)):
-        layer.selected_label = label
-        for row in np.linspace(0.2, 0.8, 30) * rows:
-            layer.paint((row, share * columns), label)
+    layer.brush_size = rows // 5
+    for label, reach in ((2, 0.4), (1, 0.25)):
+        for turn in np.linspace(0, np.pi / 2, 40):
+            for share in np.linspace(0, reach, 8):
+                place = (1 - share * np.sin(turn)) * rows, share * np.cos(turn) * columns
+                layer.paint(place, label)
 
 
 def look_at(viewer, dock, widget) -> None:

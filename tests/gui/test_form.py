@@ -31,6 +31,8 @@ def other_value(info):
         return next(c for c in info.choices if c != info.default)
     if info.editor == "encoder":
         return "obsm:X_image"
+    if info.kind == "text":
+        return "other"
     bounds = [info.maximum, info.minimum]
     if info.kind == "float":
         middle = (info.minimum + info.maximum) / 2

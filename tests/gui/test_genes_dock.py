@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 
 import numpy as np
 import pytest
@@ -102,10 +103,50 @@ def test_a_run_from_the_dock(viewer, qtbot):
     assert dock.modules.table.model().rowCount() == 3
 
 
+def test_a_run_without_scores_from_the_dock_of_domains(viewer, qtbot):
+    session = session_of(viewer)
+    item = session.add(striped())
+    find = open_dock(viewer, "Find domains")
+    find.methods.setCurrentIndex(find.methods.findData("spacex"))
+    find.form.set_values({**FAST, "svg_draws": 0})
+    find.key.setText("mine")
+    click(qtbot, find.run)
+    qtbot.waitUntil(lambda: session.runner.current is None, timeout=60_000)
+    assert find.card.job.failure is None
+    dock = open_dock(viewer, "Gene modules")
+    qtbot.waitUntil(lambda: dock.loaded is not None, timeout=WAIT)
+    assert dock.choice.currentText() == f"{item.label} · mine"
+    part = open_genes(dock, qtbot)
+    assert not dock.loaded.scored
+    columns = [c.name for c in part.table.frames.columns]
+    assert part.table.isColumnHidden(columns.index("svg_rank"))
+    part.colors.setCurrentIndex(1)
+    assert "score them" in part.legend.text()
+    click_row(qtbot, part.table, 2)
+    qtbot.waitUntil(lambda: len(dock.chosen) == 1, timeout=WAIT)
+    qtbot.waitUntil(lambda: not dock.busy, timeout=WAIT)
+    assert part.table.selected() == dock.chosen
+    quiet(dock)
+    # The file has no run yet: what is copied makes it first.
+    click(qtbot, dock.modules.command)
+    lines = QApplication.clipboard().text().splitlines()
+    assert lines[0].startswith("napari-stmask run spacex PATH")
+    assert lines[1].endswith("genes modules result.h5ad --key mine")
+    # Scored now, they get their columns.
+    dock.folds["svgs"].expand(animate=False)
+    dock.svgs.draws.setValue(4)
+    loaded = dock.loaded
+    click(qtbot, dock.svgs.run)
+    qtbot.waitUntil(lambda: dock.loaded is not loaded, timeout=WAIT)
+    assert not part.table.isColumnHidden(columns.index("svg_rank"))
+    assert part.legend.text().startswith("Dark to bright")
+
+
 def test_cancel_loses_nothing(viewer, qtbot, monkeypatch, dock, section):
     def slow(*_, **__):
         for step in range(10_000):
-            yield Progress(step, 10_000, "training")
+            yield Progress(step, 100, "training")
+            time.sleep(0.005)
         raise AssertionError("nobody cancelled")
 
     monkeypatch.setattr("napari_stmask.pipeline.iter_run", slow)
@@ -338,8 +379,9 @@ def test_scores_again_reach_table_and_section(dock, qtbot, section):
 
 def test_cancel_of_a_question(dock, qtbot, monkeypatch):
     def slow(*_, **__):
-        for step in range(100_000):
-            yield Progress(step, 100_000, "null pictures")
+        for step in range(10_000):
+            yield Progress(step, 100, "null pictures")
+            time.sleep(0.005)
 
     monkeypatch.setattr(type(dock.known.atlas), "svg_steps", slow)
     part = dock.svgs

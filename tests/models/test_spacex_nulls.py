@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 from scipy.stats import kstest, spearmanr
 from sklearn.metrics import roc_auc_score
-from tests.models.spacex_helpers import arranged, programmes, settings, striped
+from tests.models.spacex_helpers import programmes, settings, striped
 
 from napari_stmask.analysis.svg_scores import svg_scores
 from napari_stmask.core.progress import drain
@@ -123,9 +123,9 @@ def test_zinb_counts_have_the_moments_of_the_genes(section: Section, model: Gene
 @pytest.fixture(scope="module")
 def answered() -> tuple[Section, np.ndarray, Fit]:
     """The generated section, its programmes, and a short training."""
-    section, programme, _ = programmes(28, 46, 300, seed=3)
+    section, programme, _ = programmes(24, 40, 250, seed=3)
     params = settings(
-        min_steps=250, token_dim=16, batch=64, batch_cluster=64, svg_draws=20, gene_modules=20
+        min_steps=200, token_dim=16, batch=64, batch_cluster=64, svg_draws=20, gene_modules=20
     )
     return section, programme, drain(get("spacex").fit([section], params))
 
@@ -164,14 +164,3 @@ def test_spatial_genes_are_found_as_well_as_by_morans_i(
     # Of genes without a programme neither the effect nor p follows abundance.
     effect = fit.var["svg_effect"][learned][~spatial]
     assert abs(spearmanr(effect, level[~spatial]).statistic) < 0.3
-
-
-def test_genes_of_noise_alone_are_not_called_spatial() -> None:
-    rng = np.random.default_rng(1)
-    y, x = np.divmod(np.arange(400), 20)
-    mean = rng.lognormal(0, 1, 60) * rng.lognormal(0, 0.3, (400, 1))
-    section = arranged(rng.poisson(mean) + 0, 100.0 * np.column_stack([x, y]))
-    fit = drain(get("spacex").fit([section], settings(svg_draws=20)))
-    q = fit.var["svg_q"]
-    assert np.nanmin(q) > 0.01
-    assert (q < 0.05).mean() < 0.05

@@ -13,6 +13,7 @@ from .image_fields import idle_image_fields
 __all__ = ["idle_fields"]
 
 _CONTRAST = ("contrast_temperature", "contrast_from", "contrast_every")
+_SHARPENED = ("batch_cluster", "cluster_weight", "size_weight", "likeness_weight", "loss_weights")
 _ENHANCED = ("enhanced_as", "enhanced_zeros", "decoder_epochs")
 
 
@@ -34,6 +35,8 @@ def idle_fields(values: Mapping[str, Any], section: Section | None) -> dict[str,
     if not values.get("loss_contrast"):
         idle |= dict.fromkeys(_CONTRAST, "The loss weight of domains is 0.")
     idle |= _attention(values, section)
+    if "svg_draws" in values:
+        idle |= _genes(values)
     if values.get("mode") == "reference":
         idle |= dict.fromkeys(
             ("attention", *RELEASED_IGNORES), "The released network leaves no choice here."
@@ -45,6 +48,26 @@ def idle_fields(values: Mapping[str, Any], section: Section | None) -> dict[str,
     else:
         idle["gene_list"] = "Only for genes from a list."
     return {name: reason for name, reason in idle.items() if name in values}
+
+
+def _genes(values: Mapping[str, Any]) -> dict[str, str]:
+    """Fields of SpaCEX; some of their names are those of other methods too."""
+    idle = {}
+    if not values["svg_draws"]:
+        idle["svg_null"] = "No random pictures are drawn."
+    if values["domains_from"] == "scores":
+        idle["gene_fraction"] = "Domains rest on the scores of all modules."
+    if values["mixture"] == "t_mixture":
+        idle["alpha"] = "Only for centres alone."
+    else:
+        idle["prior"] = "Only for a mixture."
+    if values["head"] == "none":
+        idle["embed_dim"] = "There is no head."
+    if not values["epochs_cluster"]:
+        idle |= dict.fromkeys(_SHARPENED, "Modules are not learned on.")
+    elif values["loss_weights"] == "learned":
+        idle["cluster_weight"] = idle["size_weight"] = idle["likeness_weight"] = "Weights learn."
+    return idle
 
 
 def _attention(values: Mapping[str, Any], section: Section | None) -> dict[str, str]:

@@ -91,6 +91,7 @@ class GenesDock(Page):
         self.run_part = RunPart(self.session)
         self.run_part.started.connect(self._on_started)
         self.run_fold = Fold("Find gene modules", self.run_part)
+        self.run_fold.toggled.connect(self._on_fold)
         self.body.addWidget(self.run_fold)
         self.card = RunCard(self.session.runner)
         self.body.addWidget(self.card)
@@ -324,6 +325,10 @@ class GenesDock(Page):
     def _on_tab(self) -> None:
         for place, page in enumerate(self.pages.values()):
             page.setVisible(place == self.tabs.currentIndex() and self.known is not None)
+
+    @slot
+    def _on_fold(self) -> None:
+        self.run_part.show_cost(self.run_fold.isExpanded())
 
     @slot
     def _on_started(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from qtpy.QtCore import QItemSelection, QItemSelectionModel, QTimer, Signal
 
@@ -25,13 +26,26 @@ SVG_COLUMNS = (
 )  # fmt: skip
 
 
+_NARROW = 360
+"""Width in pixels below which spare columns leave room for the names of the genes."""
+
+
 class GeneTable(FrameTable):
-    """``picked(genes)`` when a user has selected other rows."""
+    """``picked(genes)`` when a user has selected other rows.
+
+    Parameters
+    ----------
+    columns, name
+        As for `FrameTable`.
+    spare
+        Columns that are hidden where the table is narrow.
+    """
 
     picked = Signal(object)
 
-    def __init__(self, columns: Sequence[Column], name: str) -> None:
+    def __init__(self, columns: Sequence[Column], name: str, *, spare: Sequence[str] = ()) -> None:
         super().__init__(columns, name, chooses="gene")
+        self._spare, self._without = frozenset(spare), frozenset[str]()
         self._names: frozenset[str] = frozenset()
         self._still = False
         # A shift-click and its likes say so several times.
@@ -43,6 +57,22 @@ class GeneTable(FrameTable):
         # Rows move and leave; the genes that are chosen stay.
         self.frames.modelReset.connect(self._again)
         self.frames.layoutChanged.connect(self._again)
+
+    def leave_out(self, names: Collection[str]) -> None:
+        """Hide some columns, for which there are no numbers."""
+        self._without = frozenset(names)
+        self._fit_columns()
+
+    def resizeEvent(self, event: Any) -> None:
+        """Hide what does not fit."""
+        super().resizeEvent(event)
+        self._fit_columns()
+
+    def _fit_columns(self) -> None:
+        gone = self._without | (self._spare if self.width() < _NARROW else frozenset())
+        for place, column in enumerate(self.frames.columns):
+            if self.isColumnHidden(place) != (column.name in gone):
+                self.setColumnHidden(place, column.name in gone)
 
     def selected(self) -> tuple[str, ...]:
         """The genes of the selected rows, from above."""

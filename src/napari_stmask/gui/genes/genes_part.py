@@ -47,7 +47,9 @@ class GenesPart(GenePart):
         row.addWidget(self.state, 1)
         row.addWidget(self.all)
         self.body.addLayout(row)
-        self.table = GeneTable((*GENE_COLUMNS, *SVG_COLUMNS), "Genes; the selected ones are shown")
+        self.table = GeneTable(
+            (*GENE_COLUMNS, *SVG_COLUMNS), "Genes; the selected ones are shown", spare=["svg_p"]
+        )
         self.table.picked.connect(self._on_picked)
         self.filter = TableFilter(self.table, domains=False)
         self.body.addWidget(self.filter)
@@ -118,8 +120,7 @@ class GenesPart(GenePart):
             self.legend.clear()
             self.state.setText("Reading the genes \u2026" if self.known is not None else "")
             return
-        for place in range(len(GENE_COLUMNS), len(GENE_COLUMNS) + len(SVG_COLUMNS)):
-            self.table.setColumnHidden(place, not loaded.scored)
+        self.table.leave_out(() if loaded.scored else [c.name for c in SVG_COLUMNS])
         self._list()
         self._draw()
         table, run = loaded.genes, loaded.run
@@ -129,14 +130,14 @@ class GenesPart(GenePart):
         """All genes, or those of the lasso."""
         loaded = self.loaded
         assert loaded is not None
-        table = loaded.genes
+        table = loaded.listed
         if self.listed:
             # A new frame for the same genes would move the user's place in the table.
             shown = self.table.frames.frame
             if tuple(shown["gene"]) == self._among(table) and not _other(shown, table):
                 return
             table = table[table["gene"].isin(self.listed)]
-        self.table.show_frame(_complete(table) if not loaded.scored else table)
+        self.table.show_frame(table)
         self.state.setText(
             f"{len(table):,} genes were chosen:" if self.listed else f"All {len(table):,} genes:"
         )
@@ -201,11 +202,15 @@ class GenesPart(GenePart):
             self.legend.setText("The genes were not compared with random pictures: score them.")
             return
         values = table[name].to_numpy(dtype=float)
+        if name == "svg_effect":
+            # A few genes are far more spatial than all others.
+            values = np.log1p(np.maximum(values, 0))
         low, high = limits_of(values)
         share = np.clip((values - low) / (high - low), 0, 1)
         codes = np.where(np.isfinite(share), np.nan_to_num(share) * (_SHADES - 1), _SHADES)
         self.map.paint(codes.astype(np.intp), [*_shades(), _GREY])
-        self.legend.setText(f"Dark to bright: {low:.2g} to {high:.2g}.")
+        ends = np.expm1([low, high]) if name == "svg_effect" else (low, high)
+        self.legend.setText(f"Dark to bright: {ends[0]:.3g} to {ends[1]:.3g}.")
 
     @slot
     def _on_mapped(self, found: tuple[GeneRun, str, NDArray[np.float32]]) -> None:
@@ -252,15 +257,8 @@ class GenesPart(GenePart):
         self.refresh()
 
 
-def _complete(table: pd.DataFrame) -> pd.DataFrame:
-    """With empty scores: the table's columns are fixed."""
-    return table.assign(**{c.name: np.nan for c in SVG_COLUMNS if c.name not in table})
-
-
 def _other(shown: pd.DataFrame, table: pd.DataFrame) -> bool:
     """Whether the scores of the genes are others by now."""
-    if "svg_rank" not in table:
-        return False
     now = table.set_index("gene")["svg_rank"].reindex(shown["gene"]).to_numpy(dtype=float)
     return not np.array_equal(now, shown["svg_rank"].to_numpy(dtype=float), equal_nan=True)
 

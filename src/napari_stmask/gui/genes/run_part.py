@@ -45,7 +45,13 @@ class GenesJob(Job):
 
 
 class RunPart(QWidget):
-    """``started`` when a run has been put into the queue."""
+    """``started`` when a run has been put into the queue.
+
+    Attributes
+    ----------
+    seen
+        Whether the form is unfolded.
+    """
 
     started = Signal()
 
@@ -53,6 +59,7 @@ class RunPart(QWidget):
         super().__init__()
         self.session = session
         self._obstacle = ""
+        self.seen = False
         self._build()
         self._estimator = Background(self)
         self._estimator.done.connect(self._on_estimate)
@@ -113,6 +120,11 @@ class RunPart(QWidget):
     def busy(self) -> bool:
         """Whether a run is being estimated."""
         return self._estimator.busy or self._later.isActive()
+
+    def show_cost(self, seen: bool) -> None:
+        """Whether the form is unfolded: else nobody reads an estimate."""
+        self.seen = seen
+        self.check()
 
     def left(self) -> None:
         """The dock goes away."""
@@ -204,7 +216,7 @@ class RunPart(QWidget):
     @slot
     def _estimate(self) -> None:
         # While a run computes, an estimate would only compete with it.
-        if self.item is not None and self.session.runner.current is None and self.isVisible():
+        if self.item is not None and self.session.runner.current is None and self.seen:
             self._estimator.start(facts, METHOD, self.item.section, self.params())
 
     @slot

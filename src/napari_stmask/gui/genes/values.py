@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -31,9 +32,9 @@ __all__ = [
     "store_scores",
 ]
 
+_SCORES = ("score", "effect", "p", "q", "rank")
 COVERAGE = "stmask_coverage"
 """Entry of ``uns`` of a section with imputed genes: how they were made, as JSON text."""
-_SCORES = ("score", "effect", "p", "q", "rank")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,12 @@ class Loaded:
     def scored(self) -> bool:
         """Whether genes were compared with random pictures."""
         return "svg_rank" in self.genes
+
+    @cached_property
+    def listed(self) -> pd.DataFrame:
+        """The genes with every column of scores, empty where there are none."""
+        empty = {f"svg_{n}": np.nan for n in _SCORES if f"svg_{n}" not in self.genes}
+        return self.genes.assign(**empty) if empty else self.genes
 
 
 def load(run: GeneRun) -> Loaded:
@@ -133,14 +140,13 @@ def coverage_facts(section: Section) -> dict[str, Any] | None:
 
 
 def imputed_table(section: Section) -> pd.DataFrame:
-    """One row an imputed gene, the surest first: ``gene``, ``confidence``, ``mean``."""
+    """One row an imputed gene, the surest first: ``gene``, ``confidence``."""
     var = section.adata.var
     inside = var["imputed"].to_numpy(dtype=bool)
     table = pd.DataFrame(
         {
             "gene": section.adata.var_names[inside].astype(str),
             "confidence": var["imputation_confidence"].to_numpy(dtype=float)[inside],
-            "mean": np.asarray(section.adata.X.mean(axis=0)).ravel()[inside],
         }
     )
     return table.sort_values("confidence", ascending=False, kind="stable", ignore_index=True)

@@ -25,6 +25,11 @@ _KEY = "spahgc_map"
 _WIDE = 0.85
 """Diameter of a spot of a map in distances between spots: gaps between true spots hide it."""
 _LINKED = ("contrast_limits", "colormap", "gamma")
+_LOOKS = {
+    "image": ("contrast_limits", "colormap"),
+    "points": ("face_color", "border_color", "features"),
+}
+"""What another map changes in a layer that is there."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,8 +169,7 @@ def show_map(
     else:
         _unlink(layer)
         layers.update_layer(layer, data if kind == "image" else None, options)
-        looks = ("contrast_limits", "colormap") if kind == "image" else ("face_color", "features")
-        for attribute in looks:
+        for attribute in _LOOKS[kind]:
             setattr(layer, attribute, options[attribute])
     show_alone(viewer, item, layer)
     return layer
@@ -195,10 +199,13 @@ def _points(
     data, options, kind = made
     shown = np.asarray(values, dtype=np.float32)
     features = pd.DataFrame(options["features"]).assign(value=shown)
+    colours = _colours(shown, limits, colormap)
     options |= {
         "name": name,
         "size": _WIDE * item.section.lattice.pitch,
-        "face_color": _colours(shown, limits, colormap),
+        "face_color": colours,
+        # Small spots show it, although it has no width.
+        "border_color": colours,
         "features": features,
         "border_width": 0.0,
     }

@@ -31,7 +31,8 @@ __all__ = ["answer_steps", "gene_columns", "members"]
 
 UNSURE = 0.5
 """Probability below which a gene is not counted as belonging to its module."""
-_SINGLE_START = 10
+_STARTS = 10
+_BLOCK = 256
 
 
 def answer_steps(
@@ -59,7 +60,7 @@ def answer_steps(
     params
         Settings of the answer.
     """
-    model, codes, probability = _ordered(model, vectors, maker.draw(values))
+    model, codes, probability = yield from _ordered(model, vectors, maker, values)
     genes = model.genes
     by_module = members(genes, codes)
     weights = {name: probability[codes == int(name) - 1] for name in by_module}
@@ -136,17 +137,20 @@ def gene_columns(columns: dict[str, Any], place: NDArray[np.intp], n_genes: int)
 
 
 def _ordered(
-    model: GeneModel, vectors: NDArray[np.float32], pictures: NDArray[np.float32]
-) -> tuple[GeneModel, NDArray[np.intp], NDArray[np.float32]]:
+    model: GeneModel, vectors: NDArray[np.float32], maker: ImageMaker, values: sp.csc_matrix
+) -> Steps[tuple[GeneModel, NDArray[np.intp], NDArray[np.float32]]]:
     """The model with its modules ordered by how clear their mean picture is, and their genes.
 
     A module that no gene of this section belongs to is left out.
     """
-    posterior = model.posterior(vectors)
-    codes = posterior.argmax(axis=1)
-    held, codes = np.unique(codes, return_inverse=True)
-    clear = [float(pictures[codes == k].mean(axis=0).var()) for k in range(len(held))]
-    order = np.argsort(-np.asarray(clear), kind="stable")
+    held, codes = np.unique(model.posterior(vectors).argmax(axis=1), return_inverse=True)
+    sums = np.zeros((len(held), maker.n_pixels))
+    for start in range(0, len(codes), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        np.add.at(sums, codes[part], maker.draw(values[:, part]))
+        yield Progress(start, len(codes), "ordering modules")
+    clear = (sums / np.bincount(codes)[:, None]).var(axis=1)
+    order = np.argsort(-clear, kind="stable")
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     kept = model.with_modules(in_order(model.modules, held[order]))
@@ -177,7 +181,7 @@ def _features(
     if params.domain_epochs:
         k = min(params.n_domains, section.n_spots)
         with threadpool_limits(1):
-            start = KMeans(k, n_init=_SINGLE_START, random_state=params.seed).fit(features)
+            start = KMeans(k, n_init=_STARTS, random_state=params.seed).fit(features)
         features = yield from deep_clustering_steps(
             features,
             sp.identity(section.n_spots, dtype=np.float32, format="csr"),

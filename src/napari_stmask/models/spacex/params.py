@@ -225,7 +225,7 @@ class SpaCEXParams(DomainParams):
         json_schema_extra=_ADVANCED,
     )
     cluster_weight: float = Field(
-        0.1,
+        0.01,
         ge=0,
         le=10,
         title="Weight of modules",
@@ -299,10 +299,10 @@ class SpaCEXParams(DomainParams):
         return draws
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "visium": {"smooth_labels": True},
+        "visium": {"smooth_labels": True, "n_pcs_out": 20},
         "st": {"smooth_sigma": 0.7, "spot_weight": 0.5, "n_pcs_out": 10},
-        "stereoseq": {"smooth_labels": True},
-        "imaging": {"smooth_labels": True},
+        "stereoseq": {"smooth_labels": True, "n_pcs_out": 20},
+        "imaging": {"smooth_labels": True, "n_pcs_out": 20},
         "original": {
             "standardise": False,
             "smooth_sigma": 0.0,
