@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import anndata as ad
 import numpy as np
@@ -13,8 +15,29 @@ import pytest
 from tests.models.spacex_helpers import settings, striped
 
 import napari_stmask as stm
+from napari_stmask import cli_genes
+from napari_stmask.cli import read_one
+from napari_stmask.core.section import Section
+from napari_stmask.gui.genes.values import coverage_facts
+from napari_stmask.pipeline import as_section
 
 Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every file of this module is read by a process of its own: once is enough."""
+    monkeypatch.setattr(cli_genes, "read_one", _read)
+
+
+@cache
+def _kept(path: Path, changed: int) -> Section:
+    return read_one(path, {})
+
+
+def _read(path: Path, reading: dict[str, Any]) -> Section:
+    assert not any(reading[name] for name in reading if name != "filtered")
+    return _kept(path, path.stat().st_mtime_ns)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +46,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     section = striped()
     stm.run("spacex", section, params=settings())
     x = section.coords[:, 0]
-    section.adata.obs["side"] = np.where(x < 0.4 * x.max(), "left", "other")
+    side = np.where(x < 0.4 * x.max(), "left", "other").astype(object)
+    side[x > 0.9 * x.max()] = None
+    section.adata.obs["side"] = pd.Categorical(side)
     path = tmp_path_factory.mktemp("genes") / "run.h5ad"
     stm.write(section, path)
     return path
@@ -44,7 +69,7 @@ def refusal(call: Call, *arguments: object) -> str:
 
 
 def test_modules(call: Call, run: Path, tmp_path: Path) -> None:
-    atlas = stm.genes_of(stm.read(run))
+    atlas = stm.genes_of(read_one(run, {}))
     table = tmp_path / "modules.csv"
     found = answer(call, "modules", run, "--out", table)
     assert [row["module"] for row in found["modules"]] == list(atlas.modules)
@@ -74,7 +99,7 @@ def test_partners_and_family(call: Call, run: Path) -> None:
 def test_network_has_hubs_of_every_module(call: Call, run: Path) -> None:
     found = answer(call, "network", run, "--k", 5, "--q", 0.2, "--draws", 4, "--hubs", 1)
     assert {"gene_a", "gene_b", "similarity", "p", "q"} <= set(found["edges"][0])
-    modules = stm.genes_of(stm.read(run)).modules
+    modules = stm.genes_of(cli_genes.read_one(run, {})).modules
     assert {row["module"] for row in found["hubs"]} <= set(modules)
 
 
@@ -86,7 +111,7 @@ def test_a_run_does_not_differ_from_itself(call: Call, run: Path) -> None:
 
 
 def test_enrichment_finds_the_pattern(call: Call, run: Path, tmp_path: Path) -> None:
-    atlas = stm.genes_of(stm.read(run))
+    atlas = stm.genes_of(cli_genes.read_one(run, {}))
     sets = tmp_path / "sets.gmt"
     sets.write_text("own\tx\t" + "\t".join(atlas.members("1")) + "\n", encoding="utf-8")
     best = answer(call, "enrichment", run, "--gene-sets", sets)["sets"][0]
@@ -112,6 +137,10 @@ def test_coverage_writes_a_section_of_its_own(call: Call, run: Path, tmp_path: P
     assert set(made.var_names[made.var["imputed"]]) == names
     assert np.isfinite(made.var.loc[sorted(names), "imputation_confidence"]).all()
     assert ad.read_h5ad(panel).n_vars == 36
+    # The window knows it for a section with imputed genes.
+    facts = coverage_facts(as_section(made))
+    assert facts is not None
+    assert (facts["imputed"], facts["shared"], facts["engine"]) == (12, 36, "ridge")
 
 
 def test_a_human_reads_lines(call: Call, run: Path) -> None:
@@ -129,7 +158,15 @@ def test_mistakes_cost_one_sentence(call: Call, run: Path, tmp_path: Path) -> No
     assert "has no 'right'" in refusal(
         call, "query", run, "--regions", "side", "--level", "right=5"
     )
-    for level in ("left", "left=much"):
+    for level in ("left=0", "left=101", "left=nan"):
+        assert "percentage above 0" in refusal(
+            call, "query", run, "--regions", "side", "--level", level
+        )
+    twice = ("--level", "left=5", "--level", "left=9")
+    assert "twice" in refusal(call, "query", run, "--regions", "side", *twice)
+    missing = refusal(call, "query", run, "--regions", "side", "--level", "nan=5")
+    assert "use one of: left, other." in missing
+    for level in ("left", "left=much", "=5"):
         assert "NAME=PERCENT" in refusal(call, "query", run, "--regions", "side", "--level", level)
     assert ".csv" in refusal(call, "modules", run, "--out", tmp_path / "modules.txt")
     assert ".h5ad" in refusal(call, "coverage", run, "--target", run, "--write", tmp_path / "x.csv")

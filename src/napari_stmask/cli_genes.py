@@ -265,21 +265,35 @@ def _drawn(atlas: GeneAtlas, column: str, given: Sequence[str]) -> tuple[Any, di
             f"{atlas.section.where} has no column '{column}' in obs",
             f"use one of: {', '.join(map(str, obs.columns))}",
         )
-    named = obs[column].astype(str).to_numpy()
-    codes, levels = np.full(len(named), -1), {}
+    # A spot without a value is of no region, whatever a missing value is called.
+    named = obs[column].astype(str).where(obs[column].notna(), None).to_numpy(dtype=object)
+    codes, levels, seen = np.full(len(named), -1), {}, set[str]()
     for number, text in enumerate(given):
-        name, equals, percent = text.rpartition("=")
-        try:
-            levels[number] = float(percent)
-        except ValueError:
-            equals = ""
-        if not equals:
-            raise ParameterError(f"--level is '{text}'", "give NAME=PERCENT, such as tumour=5")
+        name, levels[number] = _level(text)
+        if name in seen:
+            raise ParameterError(f"--level names '{name}' twice", "give one level for each region")
+        seen.add(name)
         if not (named == name).any():
-            known = ", ".join(sorted(set(named))[:_SHOWN])
+            known = ", ".join(sorted(set(named) - {None})[:_SHOWN])
             raise ParameterError(f"'{column}' has no '{name}'", f"use one of: {known}")
         codes[named == name] = number
     return codes, levels
+
+
+def _level(text: str) -> tuple[str, float]:
+    """Name and percent of ``NAME=PERCENT``."""
+    name, _, percent = text.rpartition("=")
+    try:
+        level = float(percent)
+    except ValueError:
+        name = ""
+    if not name:
+        raise ParameterError(f"--level is '{text}'", "give NAME=PERCENT, such as tumour=5")
+    if not 0 < level <= 100:
+        raise ParameterError(
+            f"the level of '{name}' is {percent}", "use a percentage above 0 and up to 100"
+        )
+    return name, level
 
 
 @_asking
@@ -318,7 +332,7 @@ def _coverage(
     table = pd.DataFrame({"gene": found.genes, "expected_r": found.confidence}).dropna()
     table = table.sort_values("expected_r", ascending=False, ignore_index=True)
     if write is not None:
-        write_section(imputed_section(panel, found), write)
+        write_section(imputed_section(panel, found, reference=asked.atlas.section.name), write)
     first = [
         f"{len(table)} genes imputed in {panel.n_spots} spots from {len(found.cv)} shared ones",
         f"left-out shared genes: mean r {found.cv['r'].mean():.3f}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -11,7 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from .analysis.coverage import Coverage
+from .analysis.coverage import COVERAGE, Coverage
 from .analysis.gene_network import Network, gene_network_steps
 from .analysis.gene_relations import FamilyTree, family_tree, partners
 from .analysis.gene_rewiring import Rewiring, compare_relations_steps
@@ -19,7 +20,7 @@ from .analysis.inputs import expression_of
 from .analysis.module_scores import module_enrichment_steps, module_table
 from .analysis.pattern import simulate_pattern, template, template_correlation
 from .analysis.svg_scores import SvgScores, svg_scores
-from .core.errors import ParameterError
+from .core.errors import DataError, ParameterError
 from .core.progress import Progress, Steps
 from .core.provenance import records
 from .core.section import Section
@@ -60,13 +61,23 @@ def genes_of(data: Data, key: str = "spacex") -> GeneAtlas:
     return GeneAtlas(section, key)
 
 
-def imputed_section(target: Section, coverage: Coverage) -> Section:
+def imputed_section(target: Section, coverage: Coverage, *, reference: str = "") -> Section:
     """The measured and the imputed genes of ``target`` as a section of their own.
 
     ``var["imputed"]`` flags the imputed genes; ``target`` stays as it is. Its values are
-    log-normalised, so that methods that need counts refuse it.
+    log-normalised, so that methods that need counts refuse it. ``uns["stmask_coverage"]`` says
+    how they were made and from which section, ``reference``.
     """
     made = target.over(coverage.to_adata(target.adata))
+    facts = {
+        "engine": coverage.facts["engine"],
+        "reference": reference,
+        "mean_r": float(coverage.cv["r"].mean()),
+        "shared": len(coverage.cv),
+        "ranking": float(coverage.ranking),
+        "imputed": len(coverage.imputed),
+    }
+    made.adata.uns[COVERAGE] = json.dumps(facts)
     note = f"{len(coverage.imputed)} genes are imputed (var['imputed']), not measured."
     return replace(made, name=f"{target.name}, imputed", source=None, notes=[*made.notes, note])
 
@@ -228,6 +239,10 @@ class GeneAtlas(StoredGenes):
         pattern = template(regions, levels, background=background)
         section, maker = self.drawing
         there = np.diff(self.section.counts().indptr) > 0
+        if set(levels) - set(np.asarray(regions)[there].tolist()):
+            raise ParameterError(
+                "a region covers no spot with counts", "draw it over spots with counts"
+            )
         counts = section.counts()
         made = simulate_pattern(
             counts,
@@ -286,10 +301,15 @@ class GeneAtlas(StoredGenes):
         Raises
         ------
         DataError
-            If too few genes are shared.
+            If too few genes are shared, or none is left to predict.
         """
         panel = as_section(target)
         names, vectors, levels = yield from self.encode_all_steps()
+        if panel.adata.var_names.isin(names).sum() == len(names):
+            raise DataError(
+                f"{panel.where} measured all {len(names):,} genes that {self.section.where} has",
+                "give a target with fewer genes",
+            )
         return (
             yield from enhance_coverage_steps(
                 vectors,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from qtpy.QtCore import QPoint, Qt
 from tests.models.spacex_helpers import settings, striped
@@ -18,8 +20,9 @@ FAST = {
 }  # fmt: skip
 
 
+@lru_cache
 def trained(name: str = "a", seed: int = 0, key: str = "spacex") -> Section:
-    """A striped section with a run on it."""
+    """A striped section with a run on it, trained once: copy it before you write on it."""
     section = striped(seed=seed)
     section.name = name
     run("spacex", section, params=settings(), key_added=key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 import time
 
 import numpy as np
@@ -21,6 +22,7 @@ from napari_stmask.gui.commands import open_dock
 from napari_stmask.gui.genes.known import gene_runs
 from napari_stmask.gui.session import session_of
 from napari_stmask.io.write import write
+from napari_stmask.models import params_of
 
 WAIT = 20_000
 
@@ -72,6 +74,8 @@ def test_a_run_from_the_dock(viewer, qtbot):
     part = dock.run_part
     qtbot.waitUntil(lambda: part.cost.text().startswith("Estimate"), timeout=WAIT)
     assert not part.form.fold.isExpanded()
+    # The platform's preset counts from the start.
+    assert part.params() == params_of("spacex").preset("visium")
     assert "no file" not in part.python.toolTip()
     assert not part.python.isEnabled()  # the section has no file
     item.section.source = "section.h5ad"
@@ -241,10 +245,15 @@ def test_gene_sets_in_the_modules(dock, qtbot, tmp_path, monkeypatch):
     assert best["q"] < 0.01
     click_row(qtbot, part.table, list(part.found["set"]).index("FIRST"))
     assert set(dock.chosen) == set(members)
+    assert part.facts.text().startswith("2 gene sets of sets.gmt.")
+    assert "q below 0.05" in part.facts.text()
     click(qtbot, part.command)
     assert f"--gene-sets {path}" in QApplication.clipboard().text()
     path.write_text("SMALL\tx\tnobody\n")
     click(qtbot, part.load)
+    # The answer for the sets before is no answer for these.
+    assert part.table.isHidden()
+    assert part.facts.text() == "1 gene sets of sets.gmt."
     click(qtbot, part.run)
     qtbot.waitUntil(lambda: not dock.strip.isHidden(), timeout=WAIT)
     assert "gene sets" in dock.strip.text.text()
@@ -432,6 +441,20 @@ def test_layers_and_sections_that_go(dock, viewer, qtbot):
     assert not dock.none.isHidden()
     assert not layers.layers_of(viewer, item_id)
     quiet(dock)
+
+
+def test_a_closed_dock_waits_for_nothing(dock, qtbot, monkeypatch):
+    part = open_genes(dock, qtbot)
+    slow = threading.Event()
+    monkeypatch.setattr(type(dock.known.atlas), "map_2d", lambda *_: slow.wait(20))
+    part.kind.setCurrentIndex(1)
+    dock.query.layer.currentIndexChanged.emit(0)
+    dock.query._later.start()
+    assert part.busy
+    dock.setParent(None)
+    assert not part.busy
+    assert not dock.query._later.isActive()
+    slow.set()
 
 
 def test_nothing_is_cut_at_420_pixels(dock, qtbot):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import shlex
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -17,10 +18,12 @@ from napari_stmask import genes_of
 from napari_stmask.core.errors import ParameterError
 from napari_stmask.gui import layers
 from napari_stmask.gui.commands import open_dock
-from napari_stmask.gui.genes.known import gene_runs
+from napari_stmask.gui.genes.known import GeneRun, gene_runs
 from napari_stmask.gui.genes.recipe import Recipe, as_command, as_python
 from napari_stmask.gui.genes.regions import regions_of
 from napari_stmask.gui.session import session_of
+from napari_stmask.io.write import write
+from napari_stmask.models.spacex import coverage
 
 WAIT = 20_000
 
@@ -73,7 +76,7 @@ def check_command(text):
     group.make_context(words[2], words[3:])
 
 
-def test_partners_follow_the_gene(dock, viewer, qtbot):
+def test_partners_follow_the_gene(dock, qtbot, tmp_path):
     part = dock.partners
     dock.open_tab("Relations")
     click(qtbot, part.run)
@@ -99,6 +102,14 @@ def test_partners_follow_the_gene(dock, viewer, qtbot):
     click(qtbot, part.command)
     assert clipboard().endswith(f"--gene {other} --k 4 --key spacex")
     check_command(clipboard())
+    # The copied script answers as the dock.
+    path = tmp_path / "a.h5ad"
+    write(dock.known.section, path)
+    dock.known.section.source = str(path)
+    click(qtbot, part.python)
+    scope: dict[str, object] = {}
+    exec(clipboard().replace("print(", "answer = ("), scope)
+    assert list(scope["answer"]["gene"]) == list(part.found["gene"])
     part.gene.setText("nobody")
     click(qtbot, part.run)
     assert "nobody" in dock.strip.text.text()
@@ -215,6 +226,7 @@ def test_a_painted_pattern(dock, viewer, qtbot):
     click_row(qtbot, part.table, 0)
     qtbot.waitUntil(lambda: dock.chosen == (best.iat[0],), timeout=WAIT)
     click(qtbot, part.command)
+    assert clipboard().startswith("# Save the section as drawn.h5ad")
     assert "--regions spacex_pattern --level 1=5 --level 2=90 --background 80" in clipboard()
     check_command(clipboard())
     click(qtbot, part.python)
@@ -257,6 +269,15 @@ def test_shapes_and_moved_labels_are_patterns_too(dock, viewer, qtbot):
     codes, names = regions_of(labels, item)
     upper, left = world[:, 0] < middle[0], world[:, 1] < middle[1]
     np.testing.assert_array_equal(codes, np.where(~left, 1, np.where(upper, 0, -1)))
+    # A segmentation of cells is no pattern, and asks for no level of every cell.
+    labels.data = np.arange(1, 65, dtype=np.uint8).reshape(8, 8)
+    labels.scale = (high - low) / 8
+    labels.translate = low + (high - low) / 16
+    with pytest.raises(ParameterError, match="at most 30 regions"):
+        regions_of(labels, item)
+    part.layer.setCurrentIndex(part.layer.findText("mine"))
+    qtbot.waitUntil(lambda: "at most 30 regions" in part.state.text(), timeout=WAIT)
+    assert not part.levels.fields
     labels.translate = 3 * high
     with pytest.raises(ParameterError, match="mine"):
         regions_of(labels, item)
@@ -317,65 +338,64 @@ def test_imputed_genes(dock, viewer, qtbot):
     assert part.choice.count() == 3
 
 
-def test_too_few_shared_genes_are_one_sentence(dock, qtbot):
-    part = dock.coverage
-    few = dock.session.add(panel(genes=20))
-    few.section.adata.var_names = [f"other{i}" for i in range(20)]
-    part.refresh()
-    dock.open_tab("Coverage")
-    part.target.setCurrentIndex(part.target.findData(few.id))
-    click(qtbot, part.run)
-    qtbot.waitUntil(lambda: not dock.strip.isHidden(), timeout=WAIT)
-    assert "0 genes" in dock.strip.text.text() or "no " in dock.strip.text.text().lower()
-    assert part.run.isEnabled()
+def stored(section, source, reading=None):
+    """A run of no window."""
+    section = copy.copy(section)
+    section.source, section.reading = source, reading or {}
+    return GeneRun("id", section.name, "spacex", section, section.adata.varm["X_spacex"])
 
 
-def test_recipes_of_a_run_that_is_in_no_file(dock):
-    run = dock.known
-    run.section.source = "a b.h5ad"
-    run.section.reading = {"image": "hires"}
+def test_recipes_of_a_run_that_is_in_no_file(both):
+    run = stored(both[0], "a b.h5ad", {"image": "hires"})
     recipe = Recipe("partners", ["print(genes.partners('G', k=3))"], [("gene", "G"), ("k", 3)])
-    script = as_python(run, recipe, made_here=True)
+    script = as_python(run, recipe, unsaved=[run])
     compile(script, "script", "exec")
     assert script.index("stm.read('a b.h5ad', image='hires')") < script.index("stm.run(")
     assert "gene_modules=4" in script
-    first, second = as_command(run, recipe, made_here=True).splitlines()
+    first, second = as_command(run, recipe, unsaved=[run]).splitlines()
     assert first.startswith("napari-stmask run spacex 'a b.h5ad'")
     assert first.endswith("--out result.h5ad")
     assert second == "napari-stmask genes partners result.h5ad --gene G --k 3 --key spacex"
-    stored = as_command(run, recipe, made_here=False)
-    assert stored == (
+    command = as_command(run, recipe, unsaved=[])
+    assert command == (
         "napari-stmask genes partners 'a b.h5ad' --gene G --k 3 --image hires --key spacex"
     )
-    check_command(stored)
+    check_command(command)
 
 
-def test_a_copied_script_answers_as_the_dock(dock, tmp_path, qtbot):
-    from napari_stmask.io.write import write
-
-    path = tmp_path / "a.h5ad"
-    write(dock.known.section, path)
-    dock.known.section.source = str(path)
-    part = dock.partners
-    gene = dock.loaded.names[3]
-    dock.choose([gene])
-    click(qtbot, part.run)
-    click(qtbot, part.python)
-    script = clipboard().replace("print(", "answer = (")
-    scope: dict[str, object] = {}
-    exec(script, scope)
-    assert list(scope["answer"]["gene"]) == list(part.found["gene"])
-    qtbot.waitUntil(lambda: not dock.busy, timeout=WAIT)
+def test_only_the_run_that_no_file_has_is_made_again(both):
+    run, other = stored(both[0], "a.h5ad"), stored(both[1], "b.h5ad")
+    recipe = Recipe("compare", ["print(others)"], [], ("other", other.section, other), "--other")
+    script = as_python(run, recipe, unsaved=[other])
+    assert script.count("stm.run(") == 1
+    assert script.index("stm.genes_of(section") < script.index("stm.run(")
+    first, second = as_command(run, recipe, unsaved=[other]).splitlines()
+    assert first.startswith("napari-stmask run spacex b.h5ad")
+    assert second.startswith("napari-stmask genes compare a.h5ad --other other.h5ad")
+    first, second = as_command(run, recipe, unsaved=[run]).splitlines()
+    assert first.startswith("napari-stmask run spacex a.h5ad")
+    assert second.startswith("napari-stmask genes compare result.h5ad --other b.h5ad")
 
 
-def test_the_published_engine(dock, qtbot, monkeypatch):
-    from functools import partial
+def test_what_was_drawn_is_read_from_the_saved_file(both):
+    run = stored(both[0], "a.h5ad", {"image": "hires"})
+    recipe = Recipe("query", ["print(drain(genes))"], saved="drawn.h5ad")
+    script = as_python(run, recipe, unsaved=[run])
+    assert "stm.read('drawn.h5ad')" in script
+    # The saved file has the run, a new one would lack the drawing.
+    assert "stm.run(" not in script
+    assert "a.h5ad" not in script
+    note, command = as_command(run, recipe, unsaved=[run]).splitlines()
+    assert "Save the section as drawn.h5ad" in note
+    assert command == "napari-stmask genes query drawn.h5ad --key spacex"
 
-    from napari_stmask.models.spacex import coverage
 
+def test_the_published_engine_and_targets_that_fail(dock, qtbot, monkeypatch):
     monkeypatch.setattr(coverage, "GANParams", partial(coverage.GANParams, epochs=2))
     part = dock.coverage
-    target = dock.session.add(panel())
+    session = dock.session
+    few, target = session.add(panel()), session.add(panel())
+    few.section.adata.var_names = [f"other{i}" for i in range(20)]
     dock.open_tab("Coverage")
     part.target.setCurrentIndex(part.target.findData(target.id))
     part.engine.setCurrentIndex(1)
@@ -384,3 +404,13 @@ def test_the_published_engine(dock, qtbot, monkeypatch):
     assert "(GAN)" in part.facts.text()
     click(qtbot, part.command)
     assert "--engine gan" in clipboard()
+    part.engine.setCurrentIndex(0)
+    # Section b measured every gene, the other one none of them.
+    whole = next(i for i in session.items.values() if i.label == "b")
+    for item, problem in ((few, "0 genes"), (whole, "measured all 48 genes")):
+        part.target.setCurrentIndex(part.target.findData(item.id))
+        click(qtbot, part.run)
+        qtbot.waitUntil(lambda: not dock.strip.isHidden(), timeout=WAIT)
+        assert problem in dock.strip.text.text()
+        assert part.run.isEnabled()
+    assert part.choice.count() == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,12 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 from tests.helpers import hexagons
 
-from napari_stmask.core.progress import Steps
 from napari_stmask.core.section import Section
 from napari_stmask.models.spacex.params import SpaCEXParams
 
 __all__ = [
     "DOMAINS", "PROGRAMMES", "arranged", "neighbours_in_programme", "programme_ari",
-    "programmes", "settings", "staged", "striped",
+    "programmes", "settings", "striped",
 ]  # fmt: skip
 
 PROGRAMMES, DOMAINS = 20, 7
@@ -127,8 +125,3 @@ def programme_ari(vectors: np.ndarray, programme: np.ndarray) -> float:
     own = programme >= 0
     labels = KMeans(PROGRAMMES, n_init=10, random_state=0).fit_predict(vectors[own])
     return float(adjusted_rand_score(programme[own], labels))
-
-
-def staged(steps: Steps[Any]) -> Sequence[str]:
-    """Phases of the events of a stream, in order, each once."""
-    return list(dict.fromkeys(event.phase for event in steps))

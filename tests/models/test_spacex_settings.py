@@ -111,7 +111,7 @@ def test_presets_run(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("genes", "modules"), [(20, 5), (48, 5), (166, 11), (640, 20), (3000, 93), (20_000, 500)]
+    ("genes", "modules"), [(20, 5), (100, 6), (300, 20), (640, 20), (3000, 93), (20_000, 500)]
 )
 def test_number_of_modules_without_being_told(genes: int, modules: int) -> None:
     assert automatic_modules(genes) == modules

@@ -108,7 +108,8 @@ def test_a_saved_model_gives_the_vectors_of_its_section(
     section, result = done
     path = stm.save_model(result, tmp_path / "genes.safetensors")
     again = striped()
-    applied = stm.apply_model(path, again, method="spacex", n_domains=3, baselines=False)
+    other = settings(token_dim=16)  # of the network's settings the model's count
+    applied = run("spacex", again, model=path, params=other, baselines=False)
     np.testing.assert_array_equal(again.adata.varm["X_spacex"], section.adata.varm["X_spacex"])
     for name in ("module", "module_prob", *SCORES):
         assert again.adata.var[f"spacex_{name}"].equals(section.adata.var[f"spacex_{name}"])

@@ -20,12 +20,6 @@ ST = (
     "her2st_labelled/B1",
     "mob_st_labelled/MOB_rep8",
 )
-    "her2st/C2",
-    "her2st/C4",
-    "her2st_labelled/A1",
-    "her2st_labelled/B1",
-    "mob_st_labelled/MOB_rep8",
-)
 
 
 def turned(coords: np.ndarray, degrees: float) -> np.ndarray:

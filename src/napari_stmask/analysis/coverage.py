@@ -25,8 +25,10 @@ from .coverage_confidence import evidence, fit_confidence
 from .coverage_data import Engine, Exact, Float, Maps, Panel, Rows, check_numbers, panel_of
 from .coverage_ridge import RidgeEngine
 
-__all__ = ["Coverage", "coverage_steps", "fit_coverage_steps"]
+__all__ = ["COVERAGE", "Coverage", "coverage_steps", "fit_coverage_steps"]
 
+COVERAGE = "stmask_coverage"
+"""Entry of ``uns`` of a section with imputed genes: how they were made, as JSON text."""
 _BLOCK_BYTES = 64 * 1024**2
 _PHASE = "checking genes left out"
 

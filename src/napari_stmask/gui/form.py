@@ -81,7 +81,6 @@ class ParamsForm(QWidget):
         super().__init__(parent)
         self.model = model
         self.fields: dict[str, QWidget] = {}
-        self._filled: dict[str, Any] = {}
         self.problem: str = ""
         self._infos = {info.name: info for info in describe(model)}
         self._no_wheel = NoWheel(self)
@@ -108,6 +107,8 @@ class ParamsForm(QWidget):
         self.note.setObjectName("stmask_problem")
         self.note.hide()
         outer.addWidget(self.note)
+        # The defaults are nobody's edits.
+        self._filled = self.values()
 
     def tab_stops(self) -> list[QWidget]:
         """Widgets in the order in which Tab should reach them."""

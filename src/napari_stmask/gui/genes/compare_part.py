@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout
+from qtpy.QtWidgets import QComboBox, QFormLayout
 
 from ...core.errors import ParameterError
 from ...core.progress import Progress
@@ -17,6 +17,7 @@ from ..fields import make_button
 from ..guard import slot
 from ..parts import narrow_combo, plain_label
 from .known import GeneRun, gene_runs
+from .pair_table import PairTable, q_field
 from .part import GenePart
 from .recipe import Recipe
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["ComparePart"]
 
 _PAIRS = (
-    Column("gene_a", "Gene", width=0),
-    Column("gene_b", "and gene", width=0),
     Column("before", "Here", ".2f", "Likeness on this section.", 46),
     Column("after", "There", ".2f", "Likeness on the other section.", 46),
     Column("q", "q", ".0e", "Adjusted over all pairs (Benjamini and Hochberg).", 50),
@@ -51,14 +50,8 @@ class ComparePart(GenePart):
         self.against: GeneRun | None = None
         self.other = narrow_combo(QComboBox())
         self.other.setAccessibleName("Run to compare with")
-        self.other.setToolTip("A run with gene modules on another section of this viewer.")
-        self.q = QDoubleSpinBox()
-        self.q.setDecimals(3)
-        self.q.setRange(0.001, 1.0)
-        self.q.setSingleStep(0.01)
-        self.q.setValue(0.05)
-        self.q.setAccessibleName("q below")
-        self.q.setToolTip("False discovery rate below which a pair counts as changed.")
+        self.other.setToolTip("Another run with gene modules that is open in this viewer.")
+        self.q = q_field("False discovery rate below which a pair counts as changed.")
         form = QFormLayout()
         form.addRow("With", self.other)
         form.addRow("q below", self.q)
@@ -66,8 +59,8 @@ class ComparePart(GenePart):
         self.run = make_button("Compare", "", self._on_run)
         self.add_action(self.run)
         self.facts = plain_label()
-        self.pairs = FrameTable(_PAIRS, "Changed pairs; Return shows both genes", chooses="gene_a")
-        self.pairs.chosen.connect(self._on_pair)
+        self.pairs = PairTable(_PAIRS, "Changed pairs; Return shows both genes")
+        self.pairs.paired.connect(self._on_pair)
         self.title = titled("Rewired genes")
         self.body.addWidget(self.facts)
         self.body.addWidget(self.pairs)
@@ -150,11 +143,8 @@ class ComparePart(GenePart):
             self.launch(partial(_compare, self.known, other, self.q.value()))
 
     @slot
-    def _on_pair(self) -> None:
-        row = self.pairs.currentIndex().row()
-        if 0 <= row < len(self.pairs.frames.rows):
-            pair = self.pairs.frames.frame.iloc[int(self.pairs.frames.rows[row])]
-            self.desk.choose([str(pair["gene_a"]), str(pair["gene_b"])], origin=self)
+    def _on_pair(self, genes: tuple[str, str]) -> None:
+        self.desk.choose(genes, origin=self)
 
     @slot
     def _on_gene(self, gene: str) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox, QFormLayout
 
+from ...analysis.coverage import COVERAGE
 from ...core.errors import ParameterError
+from ...core.memory import densify
 from ...core.prediction import RECORD
 from ..analyse.spot_values import limits_of
 from ..analyse.table import Column, FrameTable
@@ -21,7 +23,7 @@ from ..model import Item
 from ..parts import narrow_combo, plain_label
 from .part import GenePart
 from .recipe import Recipe
-from .values import COVERAGE, coverage_facts, imputed_steps, imputed_table
+from .values import coverage_facts, imputed_steps, imputed_table
 
 __all__ = ["CoveragePart"]
 
@@ -50,7 +52,7 @@ class CoveragePart(GenePart):
         self.body.addWidget(self.about)
         self.target = narrow_combo(QComboBox())
         self.target.setAccessibleName("Target section")
-        self.target.setToolTip("Section with a panel of genes and raw counts, of alike tissue.")
+        self.target.setToolTip("Raw counts of a panel of genes, on the same kind of tissue.")
         self.engine = narrow_combo(QComboBox())
         self.engine.setAccessibleName("Engine")
         self.engine.setToolTip("How genes are translated from this section to the target.")
@@ -106,8 +108,9 @@ class CoveragePart(GenePart):
             self._shown = None
             return
         section = item.section
+        source = facts["reference"] or "another section"
         self.facts.setText(
-            f"{facts['imputed']:,} genes were imputed from {facts['reference']} with "
+            f"{facts['imputed']:,} genes were imputed from {source} with "
             f"{facts['shared']:,} shared ones ({_ENGINES.get(facts['engine'], '')}). Shared genes "
             f"that were left out reach a mean r of {facts['mean_r']:.2f}; expected and reached r "
             f"agree in rank with {facts['ranking']:.2f}. Imputed values are extrapolations."
@@ -176,8 +179,9 @@ class CoveragePart(GenePart):
         item = self._imputed()
         if item is None:
             return
-        adata = item.section.adata
-        values = np.asarray(adata.X[:, adata.var_names.get_loc(gene)], dtype=np.float32).ravel()
+        # A file may hold them sparse.
+        column = densify(item.section.adata[:, [gene]].X, what="one gene")
+        values = np.asarray(column, dtype=np.float32).ravel()
         name = f"{item.label} \u00b7 {gene} (imputed)"
         self.desk.show_values(item, "gene", name, values, limits=limits_of(values), of="imputed")
         self.desk.say(f"Shown on the tissue: imputed {gene}")

@@ -238,7 +238,7 @@ class GenesDock(Page):
             self._loader.forget()
             self._reader.forget()
             for part in self.parts:
-                part.worker.cancel()
+                part.left()
         return bool(super().event(event))
 
     def refresh(self, newest: GeneRun | None = None) -> None:

@@ -111,6 +111,11 @@ class GenesPart(GenePart):
         self.map.clear_points()
         self.table.select(())
 
+    def left(self) -> None:
+        """No map is awaited any more."""
+        super().left()
+        self._mapper.forget()
+
     def refresh(self) -> None:
         """Fill map and table."""
         loaded = self.loaded

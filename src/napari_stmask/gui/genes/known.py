@@ -56,6 +56,12 @@ class GeneRun:
         found = session.items.get(self.item_id)
         return found if found is not None and found.section is self.section else None
 
+    def unsaved(self, session: Session) -> bool:
+        """Whether it was made in this window: the file of the section has no answers of it."""
+        item = self.item(session)
+        domains = item.domains.get(self.key) if item is not None else None
+        return domains is not None and domains.result is not None
+
 
 _KNOWN: weakref.WeakKeyDictionary[Item, dict[str, GeneRun]] = weakref.WeakKeyDictionary()
 

@@ -24,7 +24,7 @@ _COLUMNS = (
     Column("genes", "Genes", ",d", "Genes of the module.", 48),
     Column("top_genes", "Leading genes", width=0, tip="Those nearest to the module's middle."),
     Column("morans_i", "Moran", ".2f", "Moran's I of its score: 1 is smooth, 0 is noise.", 50),
-    Column("probability", "Conf.", ".2f", "Mean probability with which its genes belong to it.",
+    Column("probability", "Prob.", ".2f", "Mean probability with which its genes belong to it.",
            46),
 )  # fmt: skip
 
@@ -64,6 +64,11 @@ class ModulesPart(GenePart):
     def forget(self) -> None:
         """Another run has other modules."""
         self.module = ""
+        self._maps.forget()
+
+    def left(self) -> None:
+        """No map is awaited any more."""
+        super().left()
         self._maps.forget()
 
     def refresh(self) -> None:

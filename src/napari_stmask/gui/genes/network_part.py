@@ -6,13 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from qtpy.QtWidgets import QDoubleSpinBox, QFormLayout, QSpinBox
+from qtpy.QtWidgets import QFormLayout, QSpinBox
 
 from ..analyse.charts import titled
 from ..analyse.table import Column, FrameTable
 from ..fields import make_button
 from ..guard import slot
 from ..parts import plain_label
+from .pair_table import PairTable, q_field
 from .part import GenePart
 from .recipe import Recipe
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["NetworkPart"]
 
 _EDGES = (
-    Column("gene_a", "Gene", width=0),
-    Column("gene_b", "and gene", width=0),
     Column("similarity", "Alike", ".3f", "Correlation of the two vectors.", 56),
     Column("q", "q", ".0e", "False discovery rate over all pairs.", 56),
 )
@@ -46,25 +45,19 @@ class NetworkPart(GenePart):
         self.hubs: pd.DataFrame | None = None
         self.k = _whole(1, 200, 10, "k", "Both genes are among each other's k most alike.")
         self.draws = _whole(3, 200, 10, "Random pictures", "Random pictures of each gene.")
-        self.q = QDoubleSpinBox()
-        self.q.setDecimals(3)
-        self.q.setRange(0.001, 1.0)
-        self.q.setSingleStep(0.01)
-        self.q.setValue(0.05)
-        self.q.setAccessibleName("q below")
-        self.q.setToolTip("False discovery rate below which a pair counts.")
+        self.q = q_field("False discovery rate below which a pair counts.")
         form = QFormLayout()
         form.addRow("Nearest", self.k)
         form.addRow("q below", self.q)
-        form.addRow("Pictures", self.draws)
+        form.addRow("Null pictures", self.draws)
         self.body.addLayout(form)
         self.run = make_button(
             "Find the network", "Compare all pairs of genes in the background.", self._on_run
         )
         self.add_action(self.run)
         self.facts = plain_label()
-        self.edges = FrameTable(_EDGES, "Edges; Return shows both genes", chooses="gene_a")
-        self.edges.chosen.connect(self._on_edge)
+        self.edges = PairTable(_EDGES, "Edges; Return shows both genes")
+        self.edges.paired.connect(self._on_edge)
         self.title = titled("Hubs of the modules")
         self.body.addWidget(self.facts)
         self.body.addWidget(self.edges)
@@ -129,11 +122,8 @@ class NetworkPart(GenePart):
             )
 
     @slot
-    def _on_edge(self) -> None:
-        row = self.edges.currentIndex().row()
-        if 0 <= row < len(self.edges.frames.rows):
-            edge = self.edges.frames.frame.iloc[int(self.edges.frames.rows[row])]
-            self.desk.choose([str(edge["gene_a"]), str(edge["gene_b"])], origin=self)
+    def _on_edge(self, genes: tuple[str, str]) -> None:
+        self.desk.choose(genes, origin=self)
 
     @slot
     def _on_hub(self, gene: str) -> None:

@@ -17,7 +17,7 @@ from ..guard import Failure, slot
 from ..model import Item
 from ..parts import copy_text
 from ..session import Session
-from .known import GeneRun
+from .known import GeneRun, gene_runs
 from .recipe import Recipe, as_command, as_python
 from .values import Loaded
 
@@ -138,6 +138,10 @@ class GenePart(QWidget):
     def forget(self) -> None:
         """Another run: earlier answers are not about it."""
 
+    def left(self) -> None:
+        """The dock goes away: nobody waits for an answer."""
+        self.worker.cancel()
+
     def follow(self, genes: tuple[str, ...], origin: object) -> None:
         """Other genes are chosen somewhere in the dock."""
 
@@ -211,17 +215,15 @@ class GenePart(QWidget):
     @slot
     def _on_python(self) -> None:
         if self.known is not None:
-            copy_text(as_python(self.known, self.recipe(), made_here=self._made_here()))
+            copy_text(as_python(self.known, self.recipe(), unsaved=self._unsaved()))
             self.desk.say("The script is on the clipboard.")
 
     @slot
     def _on_command(self) -> None:
         if self.known is not None:
-            copy_text(as_command(self.known, self.recipe(), made_here=self._made_here()))
+            copy_text(as_command(self.known, self.recipe(), unsaved=self._unsaved()))
             self.desk.say("The command is on the clipboard.")
 
-    def _made_here(self) -> bool:
-        """Whether the run is not in the file that the section was read from."""
-        item = self.item
-        domains = item.domains.get(self.known.key) if item is not None and self.known else None
-        return domains is not None and domains.result is not None
+    def _unsaved(self) -> list[GeneRun]:
+        session = self.desk.session
+        return [run for run in gene_runs(session) if run.unsaved(session)]

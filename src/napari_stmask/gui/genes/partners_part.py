@@ -19,8 +19,8 @@ __all__ = ["PartnersPart"]
 
 _COLUMNS = (
     Column("gene", "Gene", width=0),
-    Column("similarity", "Alike", ".3f", "Correlation of the two vectors, at most 1.", 56),
     Column("module", "Mod.", tip="Module of the gene.", width=46),
+    Column("similarity", "Alike", ".3f", "Correlation of the two vectors, at most 1.", 56),
 )
 
 

@@ -94,6 +94,11 @@ class QueryPart(GenePart):
         """Another run has other genes; what is drawn stays."""
         self.found = self._asked = None
 
+    def left(self) -> None:
+        """Nothing is counted any more."""
+        super().left()
+        self._later.stop()
+
     def refresh(self) -> None:
         """List the layers; count the spots; show the answer."""
         self._list()
@@ -172,8 +177,7 @@ class QueryPart(GenePart):
         flags: list[tuple[str, Any]] = [("regions", column)]
         flags += [("level", f"{name}={levels[name]:g}") for name in names]
         flags.append(("background", f"{background:g}"))
-        note = f"What was drawn is in obs['{column}']: save the section, and name its file here."
-        return Recipe("query", lines, flags, note=note)
+        return Recipe("query", lines, flags, saved="drawn.h5ad")
 
     def answered(self, found: Any) -> None:
         """Show the genes; keep the regions on the section."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,14 +30,16 @@ class Recipe:
         Python after ``genes = stm.genes_of(section, key)``.
     flags
         Options of the subcommand.
-    others
-        Name in Python -> another section that the question needs, and its run, or None.
+    other
+        Name in Python of another section that the question needs, the section, and its run, or
+        None.
     option
         Of the command line, which names the file of that other section.
     imports
         Further lines at the top.
-    note
-        What has to be done first, for both forms.
+    saved
+        File that the section has to be saved to first, because the question needs what was made
+        in the window.
     """
 
     question: str
@@ -46,10 +48,10 @@ class Recipe:
     other: tuple[str, Section, GeneRun | None] | None = None
     option: str = ""
     imports: Sequence[str] = ()
-    note: str = ""
+    saved: str = ""
 
 
-def as_python(run: GeneRun, recipe: Recipe, *, made_here: bool) -> str:
+def as_python(run: GeneRun, recipe: Recipe, *, unsaved: Collection[GeneRun]) -> str:
     """A script that asks.
 
     Parameters
@@ -58,41 +60,42 @@ def as_python(run: GeneRun, recipe: Recipe, *, made_here: bool) -> str:
         Whose genes.
     recipe
         What.
-    made_here
-        Whether the run was made in this window, so that the file has no answers of it yet.
+    unsaved
+        Runs that were made in this window, so that the file has no answers of them yet.
     """
     top = ["import napari_stmask as stm"]
     if any("drain(" in line for line in recipe.lines):
         top.append(_DRAIN)
     lines = [*top, *recipe.imports, ""]
-    if recipe.note:
-        lines.append(f"# {recipe.note}")
-    lines += [_reading("section", run.section)]
-    if made_here:
-        lines += _running("section", run)
+    if recipe.saved:
+        lines += [_saving(recipe), f"section = stm.read({recipe.saved!r})"]
+    else:
+        lines += _with_run("section", run, unsaved)
     lines.append(f"genes = stm.genes_of(section, {run.key!r})")
     if recipe.other is not None:
         name, section, its_run = recipe.other
-        lines.append(_reading(name, section))
-        if its_run is not None:
-            if made_here:
-                lines += _running(name, its_run)
+        if its_run is None:
+            lines.append(_reading(name, section))
+        else:
+            lines += _with_run(name, its_run, unsaved)
             lines.append(f"others = stm.genes_of({name}, {its_run.key!r})")
     return "\n".join([*lines, *recipe.lines, ""])
 
 
-def as_command(run: GeneRun, recipe: Recipe, *, made_here: bool) -> str:
+def as_command(run: GeneRun, recipe: Recipe, *, unsaved: Collection[GeneRun]) -> str:
     """The command lines that ask; the first one makes the run where the file lacks it."""
-    lines = [f"# {recipe.note}"] if recipe.note else []
+    lines = [_saving(recipe)] if recipe.saved else []
     path, reading = file_of(run.section), dict(run.section.reading)
-    if made_here:
+    if recipe.saved:
+        path, reading = recipe.saved, {}
+    elif run in unsaved:
         lines.append(_run_line(run, "result.h5ad"))
         path, reading = "result.h5ad", {}
     parts = ["napari-stmask", "genes", recipe.question, path]
     if recipe.other is not None:
         _, section, its_run = recipe.other
         other = file_of(section)
-        if its_run is not None and made_here:
+        if its_run is not None and its_run in unsaved:
             lines.append(_run_line(its_run, "other.h5ad"))
             other = "other.h5ad"
         parts += [recipe.option, other]
@@ -107,6 +110,16 @@ def as_command(run: GeneRun, recipe: Recipe, *, made_here: bool) -> str:
 def file_of(section: Section) -> str:
     """Its path, or a word that stands for it."""
     return section.source or "PATH"
+
+
+def _saving(recipe: Recipe) -> str:
+    return f"# Save the section as {recipe.saved} first: the file needs what was drawn."
+
+
+def _with_run(name: str, run: GeneRun, unsaved: Collection[GeneRun]) -> list[str]:
+    """Lines that read a section, and make its run again where no file has it."""
+    lines = [_reading(name, run.section)]
+    return lines + _running(name, run) if run in unsaved else lines
 
 
 def _reading(name: str, section: Section) -> str:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["ROLE", "as_column", "new_pattern", "pattern_layers", "regions_of"]
 
 ROLE = "pattern"
+_MOST = 30
+"""Regions of a pattern; a segmentation of cells has more."""
 _BRUSH = 3.0
 """Diameter of the brush in distances between spots."""
 
@@ -84,7 +86,7 @@ def regions_of(layer: Layer, item: Item) -> tuple[NDArray[np.intp], tuple[str, .
     Raises
     ------
     ParameterError
-        If no spot is covered, or a shape has no area.
+        If no spot is covered, there are more than 30 regions, or a shape has no area.
     """
     from napari.layers import Labels
 
@@ -94,6 +96,11 @@ def regions_of(layer: Layer, item: Item) -> tuple[NDArray[np.intp], tuple[str, .
         raise ParameterError(
             f"The layer '{layer.name}' covers no spot of '{item.label}'",
             "paint over its spots with labels 1, 2 and so on, or draw closed shapes",
+        )
+    if found.size > _MOST:
+        raise ParameterError(
+            f"The layer '{layer.name}' has {found.size:,} labels over '{item.label}'",
+            f"a pattern has at most {_MOST} regions: press New pattern layer and paint one",
         )
     codes = np.where(numbers > 0, np.searchsorted(found, numbers), -1)
     return codes.astype(np.intp), tuple(str(number) for number in found)

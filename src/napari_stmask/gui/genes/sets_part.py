@@ -42,7 +42,7 @@ class SetsPart(GenePart):
         self._sets: dict[str, tuple[str, ...]] = {}
         self.found: pd.DataFrame | None = None
         self.load = make_button(
-            "Gene sets\u2026", "Sets from a .gmt, .csv or .txt file.", self._on_load
+            "Load gene sets\u2026", "Sets from a .gmt, .csv or .txt file.", self._on_load
         )
         self.facts = plain_label("No gene sets are loaded.")
         self.run = make_button("Test the sets", "", self._on_run)
@@ -60,6 +60,7 @@ class SetsPart(GenePart):
     def forget(self) -> None:
         """Another run; the sets stay."""
         self.found = None
+        self._tell_sets()
 
     def refresh(self) -> None:
         """Enable the test, or say why not; show the answer."""
@@ -91,8 +92,14 @@ class SetsPart(GenePart):
         """
         self.desk.clear_failure()
         self._sets, self.path = read_gene_sets(path), path
-        self.facts.setText(f"{len(self._sets):,} gene sets of {Path(path).name}.")
+        # What is being tested, or was, is about other sets.
+        self.worker.cancel()
+        self.forget()
         self.refresh()
+
+    def _tell_sets(self, more: str = "") -> None:
+        if self.path:
+            self.facts.setText(f"{len(self._sets):,} gene sets of {Path(self.path).name}.{more}")
 
     def recipe(self) -> Recipe:
         """The test of the loaded file."""
@@ -112,9 +119,9 @@ class SetsPart(GenePart):
         """Show the table."""
         self.found = found.assign(genes=found["genes"].map(_joined))
         left = found.attrs.get("left_out", 0)
-        few = f" {left:,} sets have too few of the genes." if left else ""
+        few = f" {left:,} of them have too few of the genes." if left else ""
         low = int((found["q"] < 0.05).sum())
-        self.facts.setText(f"{low:,} pairs of module and set with q below 0.05.{few}")
+        self._tell_sets(f"{few} Pairs of module and set with q below 0.05: {low:,}.")
 
     @slot
     def _on_load(self) -> None:

@@ -36,8 +36,8 @@ class SvgPart(GenePart):
         self.null.addItem("Permutation", "permutation")
         self.null.addItem("ZINB", "zinb")
         form = QFormLayout()
-        form.addRow("Pictures", self.draws)
-        form.addRow("Null", self.null)
+        form.addRow("Null pictures", self.draws)
+        form.addRow("Null model", self.null)
         self.run = make_button(
             "Score again", "Replaces the scores in the table and on the section.", self._on_run
         )

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ...analysis.coverage import COVERAGE
 from ...analysis.enhancement import gene_values
 from ...analysis.svg_scores import SvgScores
 from ...core.progress import Progress, Steps
@@ -20,7 +21,6 @@ from ...viz.raster import SpotRaster, rasterise
 from .known import GeneRun
 
 __all__ = [
-    "COVERAGE",
     "Loaded",
     "coverage_facts",
     "imputed_steps",
@@ -33,8 +33,6 @@ __all__ = [
 ]
 
 _SCORES = ("score", "effect", "p", "q", "rank")
-COVERAGE = "stmask_coverage"
-"""Entry of ``uns`` of a section with imputed genes: how they were made, as JSON text."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,16 +114,7 @@ def imputed_steps(
     yield Progress(0, 0, "reading")
     coverage = yield from run.atlas.coverage_steps(target, engine=engine)
     yield Progress(0, 0, "writing the imputed genes")
-    section = imputed_section(target, coverage)
-    facts = {
-        "engine": engine,
-        "reference": run.label,
-        "mean_r": float(coverage.cv["r"].mean()),
-        "shared": len(coverage.cv),
-        "ranking": float(coverage.ranking),
-        "imputed": len(coverage.imputed),
-    }
-    section.adata.uns[COVERAGE] = json.dumps(facts)
+    section = imputed_section(target, coverage, reference=run.label)
     yield Progress(0, 0, "drawing the spots")
     return section, rasterise(section.coords, section.lattice)
 
