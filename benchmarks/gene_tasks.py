@@ -27,13 +27,13 @@ from napari_stmask.analysis.correlation import pearson_columns
 from napari_stmask.analysis.gene_relations import pair_list_scores, unit_vectors
 from napari_stmask.analysis.inputs import expression_of
 from napari_stmask.analysis.markers import marker_steps
-from napari_stmask.analysis.svg_scores import svg_scores
 from napari_stmask.core.progress import drain
 from napari_stmask.features.expression import log_normalise
 from napari_stmask.features.gene_images import median_library, picture_values
 from napari_stmask.features.graph import knn_graph, morans_i
 from napari_stmask.gene_atlas import GeneAtlas
-from napari_stmask.models.spacex.nulls import null_vectors_steps, shuffled
+from napari_stmask.models.spacex.nulls import shuffled
+from napari_stmask.models.spacex.spatial import spatial_genes_steps
 
 DRAWS = 20
 TRUTH = "ground_truth"
@@ -62,9 +62,8 @@ def main() -> None:
 def scored(atlas: GeneAtlas, values: sp.csc_matrix, seed: int) -> tuple[NDArray, NDArray]:
     """Effect and p of any genes of the section, measured or made."""
     _, maker = atlas.drawing
-    vectors = drain(atlas.model.encode_steps(maker, values))
-    null = drain(null_vectors_steps(atlas.model, maker, values, draws=DRAWS, seed=seed))
-    found = svg_scores(vectors, null, np.asarray(values.mean(axis=0)).ravel())
+    pictures = drain(maker.draw_steps(values))
+    found = drain(spatial_genes_steps(atlas.model, maker, values, pictures, draws=DRAWS, seed=seed))
     return found.effect, found.p
 
 
@@ -89,15 +88,17 @@ def spatial_genes(atlas: GeneAtlas) -> None:
     )
     for seed in range(3):
         rng = np.random.default_rng(seed)
+        learned = picture_values(section, atlas.place)
         plain = shuffled(values[:, rng.choice(len(seen), 500, replace=False)], rng)
-        e, p = scored(atlas, plain, seed + 1)
+        # Among the real ones, as somebody would meet them.
+        e, p = (v[-500:] for v in scored(atlas, sp.hstack([learned, plain]).tocsc(), seed + 1))
         level = np.asarray(plain.mean(axis=0)).ravel()
         print(
             f"500 permuted genes: KS p {kstest(p, 'uniform').pvalue:.3f}, "
             f"Spearman of effect with mean expression {spearmanr(e, level)[0]:.3f}"
         )
         made, spatial = simulated(section, rng)
-        e, _ = scored(atlas, made, seed + 1)
+        e, _ = (v[-500:] for v in scored(atlas, sp.hstack([learned, made]).tocsc(), seed + 1))
         print(
             f"simulated genes: AUROC {roc_auc_score(spatial, e):.3f}, Moran's I "
             f"{roc_auc_score(spatial, morans_i(graph, made)):.3f}"

@@ -254,6 +254,9 @@ def test_spots_without_counts_are_no_part_of_the_pictures() -> None:
     np.testing.assert_allclose(encoded(found), found.vectors, atol=1e-6)
     region = np.where(section.coords[:, 0] < 400, 0, -1)
     assert len(drain(found.query_steps(region, {0: 5.0}, draws=3))) == 40
+    empty = np.where(np.arange(len(counts)) == 44, 0, -1)
+    with pytest.raises(ParameterError, match="no spot with counts"):
+        drain(found.query_steps(empty, {0: 5.0}, draws=3))
     assert np.isfinite(found.mean_pattern(found.genes[:2])).all()
     assert len(found.module_table()) == len(found.modules)
 

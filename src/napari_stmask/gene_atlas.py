@@ -19,7 +19,7 @@ from .analysis.gene_rewiring import Rewiring, compare_relations_steps
 from .analysis.inputs import expression_of
 from .analysis.module_scores import module_enrichment_steps, module_table
 from .analysis.pattern import simulate_pattern, template, template_correlation
-from .analysis.svg_scores import SvgScores, svg_scores
+from .analysis.svg_scores import SvgScores
 from .core.errors import DataError, ParameterError
 from .core.progress import Progress, Steps
 from .core.provenance import records
@@ -29,6 +29,7 @@ from .features.gene_images import median_library, picture_values
 from .features.graph import knn_graph
 from .models.spacex.coverage import enhance_coverage_steps
 from .models.spacex.nulls import Null, null_vectors_steps
+from .models.spacex.spatial import spatial_genes_steps
 from .pipeline import Data, as_section
 from .stored_genes import StoredGenes
 
@@ -157,10 +158,14 @@ class GeneAtlas(StoredGenes):
         self, *, draws: int = 100, null: Null = "permutation", seed: int = 0
     ) -> Steps[SvgScores]:
         """Score again how spatial genes are, with more random pictures or another null law."""
-        found = yield from self.null_steps(draws=draws, null=null, seed=seed)
-        section, _ = self.drawing
-        level = np.asarray(picture_values(section, self.place).mean(axis=0)).ravel()
-        return svg_scores(self.vectors, found, level)
+        section, maker = self.drawing
+        values = picture_values(section, self.place)
+        pictures = yield from maker.draw_steps(values)
+        return (
+            yield from spatial_genes_steps(
+                self.model, maker, values, pictures, draws=draws, null=null, seed=seed
+            )
+        )
 
     def network_steps(
         self, *, k: int = 10, q: float = 0.05, draws: int = 10, seed: int = 0

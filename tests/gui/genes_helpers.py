@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import lru_cache
 
 import numpy as np
@@ -12,7 +13,7 @@ from napari_stmask.api import run
 from napari_stmask.core.section import Section
 from napari_stmask.gui.predict.drawn_region import to_rows_columns
 
-__all__ = ["FAST", "click_row", "drag", "panel", "trained", "world_of"]
+__all__ = ["FAST", "check_command", "click_row", "drag", "panel", "trained", "world_of"]
 
 FAST = {
     "n_genes": 60, "epochs_pretrain": 1, "min_steps": 5, "epochs_cluster": 1, "svg_draws": 5,
@@ -59,3 +60,23 @@ def world_of(item) -> np.ndarray:
     """(n_spots, 2) rows and columns of the spots in the world."""
     unit = item.section.um_per_px or 1.0
     return to_rows_columns(item.section.coords) * unit + np.asarray(item.offset)
+
+
+def check_command(text):
+    """Whether the command line takes a line; it is not run."""
+    import click as click_library
+    import typer
+
+    from napari_stmask import cli_genes
+
+    app = typer.Typer()
+    cli_genes.register(app)
+    words = shlex.split(text.splitlines()[-1])
+    assert words[0] == "napari-stmask"
+    group = typer.main.get_command(app)
+    context = click_library.Context(group)
+    for word in words[1:3]:
+        context = click_library.Context(group, parent=context)
+        group = group.get_command(context, word)
+        assert group is not None, word
+    group.make_context(words[2], words[3:])

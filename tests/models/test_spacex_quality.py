@@ -13,21 +13,16 @@ from napari_stmask.models.spacex.params import SpaCEXParams
 pytestmark = pytest.mark.slow
 
 
-def test_programmes_are_found() -> None:
-    """Mean of three sections, as one section is worth up to 0.1 more or less than another."""
+@pytest.mark.parametrize("seed", [0, 1])
+def test_programmes_are_found(seed: int) -> None:
+    """One section is worth up to 0.1 more or less than another, so bounds are wide."""
     params = SpaCEXParams.preset("recommended", "visium", threads=1, svg_draws=0)
-    found = []
-    for seed in range(3):
-        section, programme, _ = programmes(seed=seed)
-        zeros = 1 - section.adata.X.nnz / np.prod(section.adata.shape)
-        assert zeros == pytest.approx(0.64, abs=0.1)
-        fit = drain(get("spacex").fit([section], params))
-        assert fit.details["steps_pictures"] >= 900
-        learned = np.isfinite(fit.varm).all(axis=1)
-        vectors, own = fit.varm[learned], programme[learned]
-        found.append((neighbours_in_programme(vectors, own), programme_ari(vectors, own)))
-    near, ari = np.mean(found, axis=0)
-    assert near >= 0.62
-    # 0.64 with the defaults of today, 0.65 where modules are sharpened more (cluster_weight 0.1);
-    # k-means alone moves it by 0.05.
-    assert ari >= 0.6
+    section, programme, _ = programmes(seed=seed)
+    zeros = 1 - section.adata.X.nnz / np.prod(section.adata.shape)
+    assert zeros == pytest.approx(0.64, abs=0.1)
+    fit = drain(get("spacex").fit([section], params))
+    assert fit.details["steps_pictures"] >= 900
+    learned = np.isfinite(fit.varm).all(axis=1)
+    vectors, own = fit.varm[learned], programme[learned]
+    assert neighbours_in_programme(vectors, own) >= 0.58
+    assert programme_ari(vectors, own) >= 0.52

@@ -306,8 +306,3 @@ def test_gradients_reach_the_vectors_and_are_right() -> None:
     )
     kl(target, mixture.log_posterior(z).exp()).backward()
     assert (z.grad.abs().sum(dim=1) > 0).all()
-
-
-def test_on_another_device() -> None:
-    moved = mixture_of().to(torch.device("cpu"))
-    torch.testing.assert_close(moved.log_joint(randoms()), mixture_of().log_joint(randoms()))

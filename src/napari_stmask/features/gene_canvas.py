@@ -153,7 +153,7 @@ def _given_size(section: Section, size: float, max_side: int) -> Canvas:
         raise ParameterError(
             f"{section.where}: pixel_size {size:g} gives pictures of {side} elements a side, "
             f"the limit is {max_side}",
-            f"use at least {least:.3g}, or a larger max_side",
+            f"use at least {1.005 * least:.3g}, or a larger max_side",
         )
     return _grid(section.coords, size, max_side)
 

@@ -11,13 +11,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..core.errors import ParameterError
+from ..core.progress import Progress, Steps, drain
 
-__all__ = ["Prior", "TMixture", "em_step", "fit_mixture", "initial_mixture", "update_freedom"]
+__all__ = [
+    "Prior",
+    "TMixture",
+    "em_step",
+    "fit_mixture",
+    "fit_mixture_steps",
+    "initial_mixture",
+    "update_freedom",
+]
 
 _LOWEST, _HIGHEST = 2.01, 200.0
 _FIRST_FREEDOM = 3.0
@@ -111,11 +121,6 @@ class TMixture:
     def log_likelihood(self, z: Tensor) -> Tensor:
         """``sum_i ln p(z_i)``."""
         return torch.logsumexp(self.log_joint(z), dim=1).sum()
-
-    def to(self, device: torch.device) -> TMixture:
-        """The same mixture on another device."""
-        parts = (self.weight, self.location, self.scale, self.freedom)
-        return TMixture(*(part.to(device) for part in parts))
 
     def log_prior(self, prior: Prior) -> Tensor:
         """Logarithm of the prior density, up to a constant."""
@@ -218,16 +223,22 @@ def update_freedom(xi: Tensor, zeta: Tensor, before: Tensor, d: int) -> Tensor:
     return torch.where(mass > _TINY, (low + high) / 2, before)
 
 
-def fit_mixture(
+def fit_mixture_steps(
     mixture: TMixture, z: Tensor, prior: Prior, *, steps: int, tolerance: float = 1e-6
-) -> TMixture:
+) -> Steps[TMixture]:
     """Up to ``steps`` EM steps; ends when the gain is below ``tolerance`` of the objective."""
     z = z.detach().double()
     last = -math.inf
-    for _ in range(steps):
+    for step in range(steps):
+        yield Progress(step, steps, "fitting modules")
         mixture = em_step(mixture, z, prior)
         now = float(mixture.log_likelihood(z) + mixture.log_prior(prior))
         if now - last < tolerance * abs(now):
             break
         last = now
     return mixture
+
+
+def fit_mixture(mixture: TMixture, z: Tensor, prior: Prior, **options: Any) -> TMixture:
+    """`fit_mixture_steps` to its end."""
+    return drain(fit_mixture_steps(mixture, z, prior, **options))

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from ...analysis.module_domains import domain_features_steps, select_genes, surrounded
 from ...analysis.module_scores import module_scores_steps
-from ...analysis.svg_scores import SvgScores, svg_scores
+from ...analysis.svg_scores import SvgScores
 from ...core.progress import Progress, Steps
 from ...core.result import Fit
 from ...core.section import Section
@@ -23,8 +23,8 @@ from ...features.graph import knn_graph, morans_i
 from ...nn.deep_clustering import deep_clustering_steps
 from ...nn.device import choose_device
 from .modules import in_order
-from .nulls import null_vectors_steps
 from .params import SpaCEXParams
+from .spatial import spatial_genes_steps
 from .state import GeneModel
 
 __all__ = ["answer_steps", "gene_columns", "members"]
@@ -32,7 +32,6 @@ __all__ = ["answer_steps", "gene_columns", "members"]
 UNSURE = 0.5
 """Probability below which a gene is not counted as belonging to its module."""
 _STARTS = 10
-_BLOCK = 256
 
 
 def answer_steps(
@@ -41,6 +40,7 @@ def answer_steps(
     maker: ImageMaker,
     values: sp.csc_matrix,
     vectors: NDArray[np.float32],
+    pictures: NDArray[np.float32],
     params: SpaCEXParams,
 ) -> Steps[Fit]:
     """Modules, their scores, spatial genes and features for domains.
@@ -57,20 +57,27 @@ def answer_steps(
         (n_spots, n_genes) log-normalised.
     vectors
         (n_genes, width) of the genes.
+    pictures
+        (n_genes, n_occupied) float32 of the genes.
     params
         Settings of the answer.
     """
-    model, codes, probability = yield from _ordered(model, vectors, maker, values)
+    model, codes, probability = _ordered(model, vectors, pictures)
     genes = model.genes
     by_module = members(genes, codes)
     weights = {name: probability[codes == int(name) - 1] for name in by_module}
     scores = yield from module_scores_steps(section, by_module, weights=weights)
     columns: dict[str, Any] = {"module": codes, "module_prob": probability}
     if params.svg_draws:
-        null = yield from null_vectors_steps(
-            model, maker, values, draws=params.svg_draws, null=params.svg_null, seed=params.seed
+        found = yield from spatial_genes_steps(
+            model,
+            maker,
+            values,
+            pictures,
+            draws=params.svg_draws,
+            null=params.svg_null,
+            seed=params.seed,
         )
-        found = svg_scores(vectors, null, np.asarray(values.mean(axis=0)).ravel())
         columns |= svg_columns(found)
         spatial = -found.rank.astype(np.float64)
     else:
@@ -137,19 +144,14 @@ def gene_columns(columns: dict[str, Any], place: NDArray[np.intp], n_genes: int)
 
 
 def _ordered(
-    model: GeneModel, vectors: NDArray[np.float32], maker: ImageMaker, values: sp.csc_matrix
-) -> Steps[tuple[GeneModel, NDArray[np.intp], NDArray[np.float32]]]:
+    model: GeneModel, vectors: NDArray[np.float32], pictures: NDArray[np.float32]
+) -> tuple[GeneModel, NDArray[np.intp], NDArray[np.float32]]:
     """The model with its modules ordered by how clear their mean picture is, and their genes.
 
     A module that no gene of this section belongs to is left out.
     """
     held, codes = np.unique(model.posterior(vectors).argmax(axis=1), return_inverse=True)
-    sums = np.zeros((len(held), maker.n_pixels))
-    for start in range(0, len(codes), _BLOCK):
-        part = slice(start, start + _BLOCK)
-        np.add.at(sums, codes[part], maker.draw(values[:, part]))
-        yield Progress(start, len(codes), "ordering modules")
-    clear = (sums / np.bincount(codes)[:, None]).var(axis=1)
+    clear = np.array([pictures[codes == k].mean(axis=0).var() for k in range(len(held))])
     order = np.argsort(-clear, kind="stable")
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ...core.params import DomainParams
@@ -21,7 +22,7 @@ from .answer import answer_steps
 from .cost import estimate
 from .inputs import prepare
 from .params import SpaCEXParams, automatic_modules
-from .state import GeneModel
+from .state import GeneModel, encode_steps
 from .training import learn_steps
 
 __all__ = ["SpaCEX"]
@@ -114,7 +115,7 @@ class SpaCEX:
             "n_tokens": drawn.tiles.n_tokens,
         }
         fit = yield from answer_steps(
-            model, section, drawn.maker, drawn.values, learned.vectors, params
+            model, section, drawn.maker, drawn.values, learned.vectors, drawn.pictures, params
         )
         fit.details = facts | fit.details
         if len(np.unique(canvas.pixel)) < section.n_spots:
@@ -132,7 +133,8 @@ class SpaCEX:
         settings = SpaCEXParams(**(model.params.model_dump() | own))
         maker = model.maker(section)
         values = picture_values(section, model.columns(section))
-        vectors = yield from model.encode_steps(maker, values)
-        fit = yield from answer_steps(model, section, maker, values, vectors, settings)
+        pictures = yield from maker.draw_steps(values)
+        vectors = yield from encode_steps(model.encoder, pictures, torch.device("cpu"))
+        fit = yield from answer_steps(model, section, maker, values, vectors, pictures, settings)
         fit.details["device"] = "cpu"
         return fit

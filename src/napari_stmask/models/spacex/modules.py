@@ -27,7 +27,7 @@ __all__ = [
     "tensors_of",
 ]
 
-_KMEANS_STARTS = 3
+_KMEANS_STARTS = 10
 _STRENGTH = 100.0
 """Genes' worth of belief in the spread that k-means finds."""
 
@@ -99,7 +99,11 @@ def modules_from(tensors: Mapping[str, Tensor]) -> Modules:
 
 
 def in_order(modules: Modules, order: NDArray[np.intp]) -> Modules:
-    """The same modules in another order; all tensors but alpha have a row for each."""
+    """The modules at ``order``, which may leave some out; weights sum to 1 again."""
     place = torch.from_numpy(np.ascontiguousarray(order))
     parts = tensors_of(modules)
-    return modules_from({k: v[place] if v.ndim else v for k, v in parts.items()})
+    # All tensors but alpha have a row for each module.
+    parts = {k: v[place] if v.ndim else v for k, v in parts.items()}
+    if "weight" in parts:
+        parts["weight"] = parts["weight"] / parts["weight"].sum()
+    return modules_from(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from ...core.progress import Progress, Steps
 from ...features.gene_images import ImageMaker
 from .state import GeneModel
 
-__all__ = ["Null", "null_vectors_steps", "shuffled"]
+__all__ = ["Null", "null_vectors_steps", "random_values", "shuffled"]
 
 Null = Literal["permutation", "zinb"]
 _PHASE = "null pictures"
@@ -54,33 +55,28 @@ def null_vectors_steps(
     numpy.ndarray
         (draws, n_genes, width) float32.
     """
+    n = values.shape[1]
+    out = np.empty((draws, n, model.encoder.width), dtype=np.float32)
+    for draw, part, made in random_values(values, draws, null, seed):
+        out[draw, part] = model.encode(maker.draw(made))
+        done = part.start * draws + (draw + 1) * (part.stop - part.start)
+        yield Progress(done, n * draws, _PHASE)
+    return out
+
+
+def random_values(
+    values: sp.csc_matrix, draws: int, null: Null, seed: int
+) -> Iterator[tuple[int, slice, sp.csc_matrix]]:
+    """Every draw of every block of genes: number of the draw, genes, and their random values."""
     rng = np.random.default_rng([seed, 7])
     n = values.shape[1]
     law = zinb_moments(*column_moments(_counts(values))) if null == "zinb" else None
-    out = np.empty((draws, n, model.encoder.width), dtype=np.float32)
     for start in range(0, n, _BLOCK):
         part = slice(start, min(start + _BLOCK, n))
         block = values[:, part]
         for draw in range(draws):
             made = shuffled(block, rng) if law is None else _simulated(law, part, block, rng)
-            yield Progress(start * draws + draw * (part.stop - start), n * draws, _PHASE)
-            out[draw, part] = yield from _quiet(model, maker, made, (start, draw, draws, n))
-    return out
-
-
-def _quiet(
-    model: GeneModel, maker: ImageMaker, values: sp.csc_matrix, at: tuple[int, int, int, int]
-) -> Steps[NDArray[np.float32]]:
-    """Vectors of one block; its events count within all draws."""
-    start, draw, draws, n = at
-    steps = model.encode_steps(maker, values)
-    while True:
-        try:
-            event = next(steps)
-        except StopIteration as stop:
-            return stop.value  # type: ignore[no-any-return]
-        done = start * draws + draw * values.shape[1] + event.step
-        yield Progress(done, n * draws, _PHASE)
+            yield draw, part, made
 
 
 def shuffled(values: sp.csc_matrix, rng: np.random.Generator) -> sp.csc_matrix:

@@ -17,7 +17,7 @@ from ...features.retrieval import retrieve
 from ...nn.gene_autoencoder import GeneEncoder
 from ...nn.loss_weights import LearnedWeights
 from ...nn.self_training import sharpen
-from ...nn.t_mixture import Prior, fit_mixture, initial_mixture
+from ...nn.t_mixture import Prior, fit_mixture_steps, initial_mixture
 from .modules import Kernel, Modules, in_order, prior_of, start_labels
 from .params import SpaCEXParams
 from .state import encode_steps
@@ -80,7 +80,6 @@ class Sharpening:
         labels = torch.from_numpy(start_labels(vectors, n_modules, params.seed))
         self._start(labels, n_modules)
         self.trained.to(device)
-        self._aim()
 
     def _start(self, labels: Tensor, n_modules: int) -> None:
         z, params = torch.from_numpy(self.vectors), self._params
@@ -89,7 +88,6 @@ class Sharpening:
         if params.mixture == "t_mixture":
             self._prior = prior_of(z, labels, n_modules, params)
             self._mixture = initial_mixture(z, labels, n_modules, self._prior)
-            self._fit(_LONG)
             return
         hard = nn.functional.one_hot(labels, n_modules).float()
         means = (hard.T @ z) / hard.sum(dim=0).clamp_min(1)[:, None]
@@ -97,7 +95,9 @@ class Sharpening:
         self.trained["centres"] = nn.ParameterList([self._centres])
 
     def prepare(self) -> Steps[None]:
-        """What some of the losses need of all genes."""
+        """Fit the modules to the vectors, and make what the losses need of all genes."""
+        yield from self._fit(_LONG)
+        self._aim()
         if self._params.likeness_weight:
             self._like = yield from likeness_steps(self._pictures.numpy())
 
@@ -119,9 +119,10 @@ class Sharpening:
         """
         p, pictures = self._params, self._pictures[index].to(self._device)
         z = self._encoder(pictures)
-        log_q = self._acting.log_posterior(z)
+        log_q = self._log_posterior(z)
         target = self._target[index].to(log_q)
-        sharpness = (torch.xlogy(target, target) - target * log_q).sum(dim=1).mean().float()
+        apart = (torch.xlogy(target, target) - target * log_q).sum(dim=1).mean()
+        sharpness = apart.float().to(self._device)
         terms = {"reconstruction": redraw(pictures), "sharpness": sharpness}
         if p.loss_weights == "learned":
             both = [sharpness.clamp_min(0), terms["reconstruction"]]
@@ -129,7 +130,7 @@ class Sharpening:
             return weighted, terms
         loss = terms["reconstruction"] + p.cluster_weight * sharpness
         if p.size_weight:
-            terms["sizes"] = size_term(log_q.exp()).float()
+            terms["sizes"] = size_term(log_q.exp()).float().to(self._device)
             loss = loss + p.size_weight * terms["sizes"]
         if self._like is not None:
             fading = math.exp(-(self._epoch + _FADES_FROM) / _FADES_OVER)
@@ -142,30 +143,36 @@ class Sharpening:
         before, self._epoch = self._labels, epoch
         pictures = self._pictures.numpy()
         self.vectors = yield from encode_steps(self._encoder, pictures, self._device)
-        self._fit(_SHORT)
+        yield from self._fit(_SHORT)
         self._aim()
         self.settled = float((before != self._labels).float().mean()) < _SETTLED
 
-    def finished(self) -> Modules:
+    def finished(self) -> Steps[Modules]:
         """The modules that hold genes, fitted to the last vectors."""
-        self._fit(_LONG)
+        yield from self._fit(_LONG)
         self._aim()
         return in_order(self.modules, np.unique(self._labels.numpy()).astype(np.intp))
 
-    def _fit(self, steps: int) -> None:
+    def _fit(self, steps: int) -> Steps[None]:
         if self._prior is not None:
             z = torch.from_numpy(self.vectors)
-            self._mixture = fit_mixture(self._mixture, z, self._prior, steps=steps)
+            self._mixture = yield from fit_mixture_steps(self._mixture, z, self._prior, steps=steps)
 
     def _aim(self) -> None:
         """Targets and labels from the vectors and modules as they are."""
         with torch.no_grad():
             q = self.modules.log_posterior(torch.from_numpy(self.vectors)).exp()
         self._target, self._labels = sharpen(q), q.argmax(dim=1)
+
+    def _log_posterior(self, z: Tensor) -> Tensor:
+        """(n, K) logarithms for vectors on the device, with gradients to them.
+
+        The mixture stays on the CPU: it needs float64, which some devices lack, and a batch of
+        vectors is small.
+        """
         if self._centres is None:
-            self._acting: Modules = self._mixture.to(self._device)
-        else:
-            self._acting = Kernel(self._centres, torch.tensor(self._params.alpha))
+            return self._mixture.log_posterior(z.cpu())
+        return Kernel(self._centres, torch.tensor(self._params.alpha)).log_posterior(z)
 
 
 def size_term(q: Tensor) -> Tensor:

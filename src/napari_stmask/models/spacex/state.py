@@ -137,11 +137,15 @@ class GeneModel:
         n = values.shape[1]
         out = np.empty((n, self.encoder.width), dtype=np.float32)
         for start in range(0, n, _BATCH):
-            pictures = maker.draw(values[:, start : start + _BATCH])
-            with torch.no_grad():
-                out[start : start + _BATCH] = self.encoder(torch.from_numpy(pictures)).numpy()
+            part = slice(start, start + _BATCH)
+            out[part] = self.encode(maker.draw(values[:, part]))
             yield Progress(min(start + _BATCH, n), n, phase)
         return out
+
+    def encode(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n, width) float32 vectors of a batch of (n, n_occupied) pictures."""
+        with torch.no_grad():
+            return np.asarray(self.encoder(torch.from_numpy(pictures)).numpy())
 
     def posterior(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """(n, K) float32 probability of each module, rows sum to 1."""

@@ -92,10 +92,10 @@ def learn_steps(
     yield from _finish_encoder(net, drawn.pictures, params, device)
     vectors = yield from encode_steps(net.encoder, drawn.pictures, device)
     sharp = Sharpening(drawn.pictures, net.encoder, vectors, n_modules, params, device)
+    yield from sharp.prepare()
     more: dict[str, list[float]] = {}
     if params.epochs_cluster:
         yield Progress(0, params.epochs_cluster, _MODULES)
-        yield from sharp.prepare()
         both = nn.ModuleDict({"net": net, "beside": sharp.trained})
         more = yield from train(
             both,
@@ -113,7 +113,8 @@ def learn_steps(
         "settled": sharp.settled,
     }
     curves = {**history, **{f"modules, {name}": values for name, values in more.items()}}
-    return Learned(net.cpu(), sharp.finished(), sharp.vectors, curves, facts)
+    modules = yield from sharp.finished()
+    return Learned(net.cpu(), modules, sharp.vectors, curves, facts)
 
 
 def _finish_encoder(
