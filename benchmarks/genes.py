@@ -46,9 +46,7 @@ from napari_stmask.features.gene_canvas import gene_canvas
 from napari_stmask.features.gene_images import ImageMaker, picture_values
 from napari_stmask.features.gene_tiles import Tiles, cut_tiles
 from napari_stmask.models import get
-from napari_stmask.models.spacex.inputs import prepare
 from napari_stmask.models.spacex.params import SpaCEXParams, automatic_modules
-from napari_stmask.models.spacex.state import architecture, encode_steps
 from napari_stmask.nn.device import cpu_threads
 from napari_stmask.nn.gene_autoencoder import (
     Architecture,
@@ -56,7 +54,6 @@ from napari_stmask.nn.gene_autoencoder import (
     kept_tokens,
     squared_error,
 )
-from napari_stmask.nn.train import Optimisation, train
 from sections import labelled_sections
 
 BATCH, HIDDEN, RATE = 64, 0.3, 1e-3
@@ -231,37 +228,28 @@ def speed(genes: int, repeats: int) -> None:
 
 
 def memory_child(genes: int) -> None:
-    """Draw, one epoch, encode; the peak of this process."""
+    """A whole run with one epoch of each kind; the peak of this process."""
     section = lattice(100, 100, 1.0, genes)
     before = peak_rss_bytes()
-    params = SpaCEXParams.checked(n_genes=genes, max_side=128, threads=1)
-    start, marks = time.process_time(), {}
-    with cpu_threads(1):
-        drawn = drain(prepare(section, params))
-        marks["prepare"] = time.process_time()
-        draws = torch.Generator().manual_seed(0)
-        net = GeneAutoencoder(drawn.tiles, architecture(params), draws)
-        pictures = torch.from_numpy(drawn.pictures)
-
-        def redrawn(index: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-            batch = pictures[index]
-            again, hidden = net(batch, kept_tokens(len(batch), drawn.tiles.n_tokens, HIDDEN, draws))
-            loss = squared_error(batch, again, torch.ones_like(hidden))
-            return loss, {"reconstruction": loss}
-
-        order = torch.randperm(len(pictures), generator=draws)
-        once = Optimisation(1, RATE, fused=True)
-        drain(train(net, lambda _: torch.split(order, BATCH), redrawn, once))
-        marks["epoch"] = time.process_time()
-        drain(encode_steps(net.encoder, drawn.pictures, CPU))
-        marks["encode"] = time.process_time()
-    seconds, last = {}, start
-    for name, mark in marks.items():
-        seconds[name], last = mark - last, mark
-    canvas = drawn.maker.canvas
+    params = SpaCEXParams.checked(
+        n_genes=genes, max_side=128, threads=1, epochs_pretrain=1, min_steps=0, epochs_cluster=1,
+        svg_draws=3,
+    )  # fmt: skip
+    spent: dict[str, float] = {}
+    steps, start = get("spacex").fit([section], params), time.process_time()
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as stop:
+            fit = stop.value
+            break
+        now = time.process_time()
+        spent[event.phase] = spent.get(event.phase, 0.0) + now - start
+        start = now
     found = {
-        "section": before / 1e9, "peak": peak_rss_bytes() / 1e9, "genes": len(drawn.genes),
-        "spots": section.n_spots, "canvas": f"{canvas.height} x {canvas.width}", **seconds,
+        "section": before / 1e9, "peak": peak_rss_bytes() / 1e9, "spots": section.n_spots,
+        "genes": fit.details["n_genes"], "modules": fit.details["n_modules"],
+        "canvas": " x ".join(map(str, fit.details["canvas"])), "spent": spent,
     }  # fmt: skip
     print(json.dumps(found))
 
@@ -273,9 +261,9 @@ def memory(genes: int) -> None:
     )  # fmt: skip
     f = json.loads(out.stdout.splitlines()[-1])
     print(
-        f"{f['genes']} genes, {f['spots']} spots, {f['canvas']}: peak {f['peak']:.2f} GB "
-        f"(before: {f['section']:.2f}); CPU seconds: preparing {f['prepare']:.0f}, one epoch "
-        f"{f['epoch']:.0f}, encoding {f['encode']:.0f}"
+        f"{f['genes']} genes in {f['modules']} modules, {f['spots']} spots, {f['canvas']}: peak "
+        f"{f['peak']:.2f} GB (before: {f['section']:.2f}); CPU seconds: "
+        + ", ".join(f"{phase} {seconds:.0f}" for phase, seconds in f["spent"].items())
     )
 
 

@@ -245,7 +245,7 @@ def test_a_refused_run_writes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "phase", ["drawing", "learning pictures", "learning modules", "null pictures"]
+    "phase", ["drawing", "learning pictures", "learning modules", "scoring genes"]
 )
 def test_cancelled_within_a_step(phase: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "_SILENCE", -1.0)
@@ -269,10 +269,10 @@ def test_cancelled_within_a_step(phase: str, monkeypatch: pytest.MonkeyPatch) ->
 def test_events_of_a_run() -> None:
     events = list(iter_run("spacex", striped(), params=settings(), baselines=False))
     phases = list(dict.fromkeys(e.phase for e in events))
-    wanted = ["preparing", "drawing", "learning pictures", "learning modules", "null pictures"]
+    wanted = ["preparing", "drawing", "learning pictures", "learning modules", "scoring genes"]
     assert [p for p in phases if p in wanted] == wanted
     assert all(0 <= e.fraction <= 1 for e in events)
-    for phase in ("learning pictures", "learning modules", "null pictures"):
+    for phase in ("learning pictures", "learning modules", "scoring genes"):
         steps = [e.step for e in events if e.phase == phase]
         assert steps == sorted(steps)
 

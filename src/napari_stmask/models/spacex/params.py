@@ -109,7 +109,7 @@ class SpaCEXParams(DomainParams):
         json_schema_extra=_ADVANCED,
     )
     epochs_cluster: int = Field(
-        15,
+        5,
         ge=0,
         le=500,
         title="Epochs, modules",
