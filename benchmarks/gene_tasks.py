@@ -63,7 +63,11 @@ def scored(atlas: GeneAtlas, values: sp.csc_matrix, seed: int) -> tuple[NDArray,
     """Effect and p of any genes of the section, measured or made."""
     _, maker = atlas.drawing
     pictures = drain(maker.draw_steps(values))
-    found = drain(spatial_genes_steps(atlas.model, maker, values, pictures, draws=DRAWS, seed=seed))
+    vectors = drain(atlas.model.encode_steps(maker, values))
+    steps = spatial_genes_steps(
+        atlas.model, maker, values, pictures, vectors, draws=DRAWS, seed=seed
+    )
+    found = drain(steps)
     return found.effect, found.p
 
 

@@ -163,7 +163,7 @@ class GeneAtlas(StoredGenes):
         pictures = yield from maker.draw_steps(values)
         return (
             yield from spatial_genes_steps(
-                self.model, maker, values, pictures, draws=draws, null=null, seed=seed
+                self.model, maker, values, pictures, self.vectors, draws=draws, null=null, seed=seed
             )
         )
 

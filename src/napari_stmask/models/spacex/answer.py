@@ -74,6 +74,7 @@ def answer_steps(
             maker,
             values,
             pictures,
+            vectors,
             draws=params.svg_draws,
             null=params.svg_null,
             seed=params.seed,

@@ -57,17 +57,18 @@ def null_vectors_steps(
     """
     n = values.shape[1]
     out = np.empty((draws, n, model.encoder.width), dtype=np.float32)
-    for draw, part, made in random_values(values, draws, null, seed):
+    for draw, part, made, done in random_values(values, draws, null, seed):
         out[draw, part] = model.encode(maker.draw(made))
-        done = part.start * draws + (draw + 1) * (part.stop - part.start)
         yield Progress(done, n * draws, _PHASE)
     return out
 
 
 def random_values(
     values: sp.csc_matrix, draws: int, null: Null, seed: int
-) -> Iterator[tuple[int, slice, sp.csc_matrix]]:
-    """Every draw of every block of genes: number of the draw, genes, and their random values."""
+) -> Iterator[tuple[int, slice, sp.csc_matrix, int]]:
+    """Every draw of every block of genes: number of the draw, genes, their random values, and
+    how many pictures of all ``draws * n_genes`` there are with these.
+    """
     rng = np.random.default_rng([seed, 7])
     n = values.shape[1]
     law = zinb_moments(*column_moments(_counts(values))) if null == "zinb" else None
@@ -76,7 +77,7 @@ def random_values(
         block = values[:, part]
         for draw in range(draws):
             made = shuffled(block, rng) if law is None else _simulated(law, part, block, rng)
-            yield draw, part, made
+            yield draw, part, made, start * draws + (draw + 1) * block.shape[1]
 
 
 def shuffled(values: sp.csc_matrix, rng: np.random.Generator) -> sp.csc_matrix:

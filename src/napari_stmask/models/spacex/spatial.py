@@ -73,6 +73,7 @@ def spatial_genes_steps(
     maker: ImageMaker,
     values: sp.csc_matrix,
     pictures: NDArray[np.float32],
+    vectors: NDArray[np.float32],
     *,
     draws: int,
     null: Null = "permutation",
@@ -88,6 +89,8 @@ def spatial_genes_steps(
         (n_spots, n_genes) float32 log-normalised.
     pictures
         (n_genes, n_occupied) float32 of the same genes.
+    vectors
+        (n_genes, width) float32 that the model makes of them.
     draws
         Random pictures of each gene, at least 3.
     null
@@ -106,14 +109,10 @@ def spatial_genes_steps(
     own = crossed.project(pictures, slice(0, n))
     near = np.empty((draws, *own.shape), dtype=np.float32)
     null_vectors = np.empty((draws, n, model.encoder.width), dtype=np.float32)
-    vectors = np.empty(null_vectors.shape[1:], dtype=np.float32)
-    for draw, part, made in random_values(values, draws, null, seed):
-        if draw == 0:
-            vectors[part] = model.encode(pictures[part])
+    for draw, part, made, done in random_values(values, draws, null, seed):
         random = maker.draw(made)
         near[draw, part] = crossed.project(random, part)
         null_vectors[draw, part] = model.encode(random)
-        done = part.start * draws + (draw + 1) * (part.stop - part.start)
         yield Progress(done, n * draws, _PHASE)
     level = np.asarray(values.mean(axis=0)).ravel()
     found = svg_scores(own, near, level)
