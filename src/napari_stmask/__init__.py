@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import (
+        align_sections,
         apply_model,
         evaluate,
+        integrate,
+        iter_integrate,
         iter_predict,
         iter_run,
         methods,
@@ -23,20 +26,27 @@ if TYPE_CHECKING:
     )
     from .bare_image import image_section
     from .core.joining import join_sections, split_joined
+    from .core.joint import JointParams
     from .core.section import Section
     from .gene_atlas import GeneAtlas, genes_of
     from .gui.view import view
+    from .integration import Integration
     from .io.read import read
     from .io.sample import sample_section
     from .io.write import write
 
 __all__ = [
     "GeneAtlas",
+    "Integration",
+    "JointParams",
     "Section",
+    "align_sections",
     "apply_model",
     "evaluate",
     "genes_of",
     "image_section",
+    "integrate",
+    "iter_integrate",
     "iter_predict",
     "iter_run",
     "join_sections",
@@ -54,11 +64,16 @@ __all__ = [
 
 _HOME = {
     "GeneAtlas": "gene_atlas",
+    "Integration": "integration",
+    "JointParams": "core.joint",
     "Section": "core.section",
+    "align_sections": "api",
     "apply_model": "api",
     "evaluate": "api",
     "genes_of": "gene_atlas",
     "image_section": "bare_image",
+    "integrate": "api",
+    "iter_integrate": "api",
     "iter_predict": "api",
     "iter_run": "api",
     "join_sections": "core.joining",

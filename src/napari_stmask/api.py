@@ -12,14 +12,20 @@ from .core.prediction import Prediction
 from .core.progress import Steps, drain
 from .core.result import Result
 from .evaluation import evaluate
+from .features import alignment
+from .features.alignment import Alignment
+from .integration import Integration, iter_integrate
 from .io.atomic import atomic_path
 from .models import available, get, params_of, predictor, predictors
-from .pipeline import Data
+from .pipeline import Data, as_section
 from .prediction import iter_predict, predict
 
 __all__ = [
+    "align_sections",
     "apply_model",
     "evaluate",
+    "integrate",
+    "iter_integrate",
     "iter_predict",
     "iter_run",
     "methods",
@@ -62,6 +68,33 @@ def iter_run(
 def run(method: str, data: Data | Sequence[Data], **options: Any) -> Result:
     """Run a method to its end; see `iter_run` for the parameters."""
     return drain(iter_run(method, data, **options))
+
+
+def integrate(method: str, data: Sequence[Data], **options: Any) -> Integration:
+    """Run a method over several sections as one; see `iter_integrate` for the parameters."""
+    return drain(iter_integrate(method, data, **options))
+
+
+def align_sections(data: Sequence[Data], **options: Any) -> list[Alignment]:
+    """Where serial sections lie in the frame of one of them.
+
+    Parameters
+    ----------
+    data
+        Sections, AnnData or paths, in the order of the block.
+    **options
+        ``method`` (``"outline"``, ``"histology"``), ``flip`` (``"auto"``, ``"never"``),
+        ``reference`` (number of the section whose frame is kept), ``use_expression``,
+        ``max_residual`` (in distances between spots), ``seed``.
+
+    Returns
+    -------
+    list of Alignment
+        One a section: ``matrix`` (3, 3), ``residual``, ``problem``. `integrate` takes it as
+        ``transforms``.
+    """
+    sections = [as_section(one) for one in data]
+    return drain(alignment.align_sections(sections, **options))
 
 
 def methods() -> dict[str, str]:

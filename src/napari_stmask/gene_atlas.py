@@ -17,6 +17,7 @@ from .analysis.gene_network import Network, gene_network_steps
 from .analysis.gene_relations import FamilyTree, family_tree, partners
 from .analysis.gene_rewiring import Rewiring, compare_relations_steps
 from .analysis.inputs import expression_of
+from .analysis.layout import umap_positions
 from .analysis.module_scores import module_enrichment_steps, module_table
 from .analysis.pattern import simulate_pattern, template, template_correlation
 from .analysis.svg_scores import SvgScores
@@ -109,19 +110,13 @@ class GeneAtlas(StoredGenes):
     def map_2d(self, kind: Literal["umap", "pca"] = "umap") -> NDArray[np.float32]:
         """(n_genes, 2) float32 map of the genes, alike ones near each other.
 
-        UMAP (McInnes et al., 2018) of scanpy, or the first two principal components.
+        UMAP (McInnes et al., 2018), or the first two principal components.
         """
         from sklearn.decomposition import PCA
 
         if kind == "pca":
             return np.asarray(PCA(2, random_state=0).fit_transform(self.vectors), np.float32)
-        import scanpy as sc
-        from anndata import AnnData
-
-        table = AnnData(self.vectors)
-        sc.pp.neighbors(table, n_neighbors=min(15, len(self.genes) - 1), use_rep="X")
-        sc.tl.umap(table, random_state=0)
-        return np.asarray(table.obsm["X_umap"], dtype=np.float32)
+        return umap_positions(self.vectors)
 
     def partners(self, gene: str, *, k: int = 10) -> pd.DataFrame:
         """The ``k`` genes most alike to ``gene``: ``gene``, ``similarity``, ``module``."""

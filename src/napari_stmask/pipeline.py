@@ -180,6 +180,7 @@ def _run(
         fit = yield from method.fit([section], params)
     else:
         fit = yield from method.apply(model, [section], params)
+    yield from _harmonised(fit, section, params)
     fitted = time.monotonic()
     notes += fit.details.pop("notes", [])
     domains = yield from _domains(fit, params)
@@ -231,6 +232,21 @@ def _run(
     yield Progress(1, 1, "writing")
     result.apply(full.adata)
     return result
+
+
+def _harmonised(fit: Fit, section: Section, params: DomainParams) -> Steps[None]:
+    """Correct the embeddings of joined sections, where their settings ask for it."""
+    joint = section.joint
+    if joint is None or joint.settings is None or joint.settings.correction != "harmony_embedding":
+        return
+    from .features.harmony import harmonise
+
+    yield Progress(0, 1, "correcting")
+    codes, seed = joint.codes, params.seed
+    fit.embedding = harmonise(fit.embedding, codes, seed=seed)
+    fit.replicates = [harmonise(e, codes, seed=seed) for e in fit.replicates]
+    for name, parts in fit.views.items():
+        fit.views[name] = [harmonise(e, codes, seed=seed) for e in parts]
 
 
 def _check(method: Method, section: Section, params: DomainParams) -> None:
@@ -322,6 +338,7 @@ def _expand(result: Result, filled: NDArray[np.bool_]) -> Result:
     fit.embedding = rows(fit.embedding, np.nan)
     fit.replicates = [rows(e, np.nan) for e in fit.replicates]
     fit.views = {name: [rows(e, np.nan) for e in parts] for name, parts in fit.views.items()}
+    fit.inputs = None if fit.inputs is None else rows(fit.inputs, np.nan)
     fit.obsm = {name: rows(values, np.nan) for name, values in fit.obsm.items()}
     if fit.graph is not None:
         fit.graph = (place @ fit.graph @ place.T).tocsr()

@@ -58,8 +58,13 @@ def check_number(method: Method, sections: Sequence[Section]) -> None:
     if len(sections) > method.needs.max_sections or not sections:
         raise ParameterError(
             f"{method.title} was given {len(sections)} sections",
-            f"give {method.needs.max_sections} at most" if sections else "give one",
+            _remedy(method) if sections else "give one",
         )
+
+
+def _remedy(method: Method) -> str:
+    most = f"give {method.needs.max_sections} at most"
+    return f"{most}, or integrate them" if method.needs.integrates else most
 
 
 def _check_model_values(values: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ from ..core.section import Section
 from .diffusion import diffusion_map, diffusion_pseudotime
 from .enhancement import enhanced_genes, enhanced_layer, gene_values
 from .inputs import Groups, embedding_of, groups_of, spot_number, usable_rows
+from .layout import umap_positions
 from .paga import paga_connectivities, paga_layout
 
 __all__ = [
@@ -203,7 +204,7 @@ def trajectory_steps(
     if umap:
         yield Progress(3, 4, "computing UMAP")
         picture = np.full((len(usable), 2), np.nan, dtype=np.float32)
-        picture[rows] = _umap(embedding[rows], n_neighbors, seed)
+        picture[rows] = umap_positions(embedding[rows], n_neighbors=n_neighbors, seed=seed)
     yield Progress(4, 4, "ordering spots")
     return Trajectory(
         tuple(groups.names), links, paga_layout(links), time, start, components, picture,
@@ -274,10 +275,8 @@ def _root_spot(
     return int(root)
 
 
-def _neighbour_graph(
-    embedding: NDArray[Any], n_neighbors: int, seed: int, method: str = "gauss"
-) -> AnnData:
-    """The neighbour graph of scanpy; ``"gauss"`` is the kernel of diffusion pseudotime."""
+def _neighbour_graph(embedding: NDArray[Any], n_neighbors: int, seed: int) -> AnnData:
+    """The neighbour graph of scanpy with the kernel of diffusion pseudotime."""
     import scanpy as sc
 
     n = len(embedding)
@@ -287,7 +286,7 @@ def _neighbour_graph(
         table,
         n_neighbors,
         use_rep="X",
-        method=method,
+        method="gauss",
         transformer="sklearn",  # exact, so that the answer depends on no order
         random_state=seed,
     )
@@ -328,11 +327,3 @@ def _extreme(vector: NDArray[np.float64], inside: NDArray[np.bool_]) -> int:
     first = vector[:, 0]
     side = 1.0 if np.median(first[inside]) >= np.median(first) else -1.0
     return int(np.where(inside, side * first, -np.inf).argmax())
-
-
-def _umap(embedding: NDArray[Any], n_neighbors: int, seed: int) -> NDArray[np.float32]:
-    import scanpy as sc
-
-    table = _neighbour_graph(embedding, n_neighbors, seed, method="umap")
-    sc.tl.umap(table, random_state=seed)
-    return np.asarray(table.obsm["X_umap"], dtype=np.float32)

@@ -18,15 +18,14 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from .errors import DataError, ParameterError
+from .joint import JOINED
 from .provenance import read_record, records
 from .result import key_problem
 from .section import Section
 
-__all__ = ["Placement", "join_sections", "section_codes", "split_joined"]
+__all__ = ["Placement", "common_scales", "join_sections", "section_labels", "split_joined"]
 
 Placement = Literal["as_is", "row"]
-_MARK = "stmask_joined"
-"""Entry of ``uns`` with the names of the sections that a joined one is made of."""
 _GAP_PITCHES = 10
 """Default gap of a row; too wide for any spot's nearest neighbours to lie across it."""
 
@@ -89,8 +88,8 @@ def join_sections(
         raise ParameterError("offsets were given for a row", "use placement as_is")
     if placement == "as_is" and gap_um is not None:
         raise ParameterError("a gap was given without a row", "use placement row")
-    labels = _labels(sections)
-    scales, notes = _scales(sections, labels)
+    labels = section_labels(sections)
+    scales, notes = common_scales(sections, labels)
     places = [s.coords * scale for s, scale in zip(sections, scales, strict=True)]
     pitches = [s.lattice.pitch * scale for s, scale in zip(sections, scales, strict=True)]
     if placement == "row":
@@ -106,7 +105,7 @@ def join_sections(
         var=pd.DataFrame(index=common),
     )
     adata.obsm["spatial"] = np.concatenate(places)
-    adata.uns[_MARK] = np.array(labels)
+    adata.uns[JOINED] = np.array(labels)
     for key, parts in _common_obsm(sections).items():
         adata.obsm[key] = np.concatenate(parts)
     diameter, more = _diameter(sections, scales)
@@ -128,18 +127,7 @@ def join_sections(
     )
 
 
-def section_codes(section: Section) -> NDArray[np.int64] | None:
-    """(n_spots,) int64 number of each spot's own section; None unless `join_sections` made it."""
-    adata = section.adata
-    # A column of that name that came from elsewhere may be an annotation, which no run may see.
-    if _MARK not in adata.uns or "section" not in adata.obs:
-        return None
-    labels = [str(name) for name in np.ravel(adata.uns[_MARK])]
-    codes = pd.Index(labels).get_indexer(adata.obs["section"].astype(str))
-    return None if (codes < 0).any() else codes.astype(np.int64)
-
-
-def _labels(sections: Sequence[Section]) -> list[str]:
+def section_labels(sections: Sequence[Section]) -> list[str]:
     """One name a section; those that occur again are numbered."""
     labels: list[str] = []
     for s in sections:
@@ -150,8 +138,14 @@ def _labels(sections: Sequence[Section]) -> list[str]:
     return labels
 
 
-def _scales(sections: Sequence[Section], labels: list[str]) -> tuple[list[float], list[str]]:
-    """Factor from each section's coordinates to the common unit, and what was assumed."""
+def common_scales(sections: Sequence[Section], labels: list[str]) -> tuple[list[float], list[str]]:
+    """Factor from each section's coordinates to the common unit, and what was assumed.
+
+    Raises
+    ------
+    DataError
+        If only some scales are known.
+    """
     unknown = [label for s, label in zip(sections, labels, strict=True) if s.um_per_px is None]
     if not unknown:
         return [float(s.um_per_px or 1.0) for s in sections], []
@@ -324,7 +318,7 @@ def split_joined(joined: Section, sections: Sequence[Section]) -> None:
     runs = records(joined.adata)
     if not runs:
         raise DataError("the joined section holds no run", "run a method on it first")
-    labels = _labels(sections)
+    labels = section_labels(sections)
     column = joined.adata.obs.get("section")
     if column is None:
         raise DataError("the joined section has no column 'section'", "join the sections again")

@@ -85,6 +85,8 @@ class Fit:
         itself: the largest value wins.
     graph
         (n_spots, n_spots) CSR that the method used, or None.
+    inputs
+        (n_spots, width) float32 expression that the network saw, or None; not written.
     layers
         Gene-space answers: name -> (n_spots, n_genes) CSR float32 in the order of ``var``.
     var
@@ -111,6 +113,7 @@ class Fit:
     obsm: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     curve: dict[int, float] = field(default_factory=dict)
     graph: sp.csr_matrix | None = None
+    inputs: NDArray[np.float32] | None = None
     layers: dict[str, sp.csr_matrix] = field(default_factory=dict)
     var: dict[str, Any] = field(default_factory=dict)
     varm: NDArray[np.float32] | None = None

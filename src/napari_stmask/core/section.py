@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from .errors import DataError
 from .histology import Histology
+from .joint import Joint, joint_of
 from .lattice import Lattice, detect_lattice
 
 __all__ = ["Platform", "Section", "count_problem", "shallow_copy"]
@@ -53,6 +54,8 @@ class Section:
         What the reader had to assume, one sentence each.
     reading
         Options that it was read with, where they differ from the defaults.
+    joint
+        Which section each spot is of, where it was made of several.
 
     Raises
     ------
@@ -70,6 +73,7 @@ class Section:
     spot_diameter: float | None = None
     notes: list[str] = field(default_factory=list)
     reading: dict[str, Any] = field(default_factory=dict)
+    joint: Joint | None = None
 
     def __post_init__(self) -> None:
         self.validate()
@@ -215,8 +219,9 @@ class Section:
             Arrays (n_spots, ...) that the copy carries in ``obsm`` too.
         """
         counts, names, coords = self.counts(), self.adata.obs_names, self.coords
-        carried = dict(obsm or {})
+        carried, joint = dict(obsm or {}), self.joint or joint_of(self.adata)
         if rows is not None:
+            joint = None if joint is None else joint.take(rows)
             counts, names, coords = counts[rows], names[rows], coords[rows]
             carried = {name: values[rows] for name, values in carried.items()}
         adata = AnnData(counts, obs=pd.DataFrame(index=names))
@@ -224,7 +229,7 @@ class Section:
         adata.obsm["spatial"] = coords
         for name, values in carried.items():
             adata.obsm[name] = values
-        return self.over(adata)
+        return replace(self.over(adata), joint=joint)
 
     def over(self, adata: AnnData) -> Section:
         """The same tissue and image over another table, whose ``X`` are counts."""

@@ -24,6 +24,7 @@ __all__ = [
     "log_normalise",
     "min_cells_for",
     "pca_scores",
+    "peak_signs",
     "scaled",
     "select_genes",
     "standardise",
@@ -200,6 +201,12 @@ def pca_scores(matrix: sp.csr_matrix, n_comps: int, *, seed: int) -> tuple[Float
     n_comps = max(1, min(n_comps, min(matrix.shape) - 1))
     model = PCA(n_comps, svd_solver="arpack", random_state=seed)
     scores = model.fit_transform(matrix)
-    sign = np.sign(model.components_[np.arange(n_comps), np.abs(model.components_).argmax(axis=1)])
+    sign = peak_signs(model.components_)
     model.components_ *= sign[:, None]
     return (scores * sign).astype(np.float32), model
+
+
+def peak_signs(components: NDArray[Any]) -> NDArray[Any]:
+    """(n_comps,) the sign of each row's largest loading; that of a component is arbitrary."""
+    largest = np.abs(components).argmax(axis=1)
+    return np.asarray(np.sign(components[np.arange(len(components)), largest]))

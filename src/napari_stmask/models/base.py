@@ -32,11 +32,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Needs:
-    """What a method cannot run without."""
+    """What a method cannot run without, and whether it takes joined sections with links across."""
 
     counts: bool = True
     image: bool = False
     max_sections: int = 1
+    integrates: bool = False
 
 
 @dataclass(frozen=True)

@@ -121,5 +121,6 @@ def denoised_layer(
     mean = np.zeros_like(prepared.x)
     for net, latent in zip(nets, latents, strict=True):
         mean += reconstruct(net, latent, prepared.x, adjacency, device) / len(nets)
-    rows = (prepared.to_genes(mean[i : i + _BLOCK]) for i in range(0, len(mean), _BLOCK))
+    parts = (slice(i, i + _BLOCK) for i in range(0, len(mean), _BLOCK))
+    rows = (prepared.to_genes(mean[part], part) for part in parts)
     return gene_layer(rows, prepared.genes, n_genes)

@@ -10,13 +10,15 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
-from ..core.progress import Steps
+from ..core.progress import Progress, Steps
+from ..features.graph import normalised_adjacency
 from ..nn.dual_mask import DualMaskObjective, Masking
 from ..nn.graph_autoencoder import DualMaskNet
 from ..nn.tiles import split_into_tiles
 from ..nn.train import Optimisation, retry_smaller, train
 from .dual_inference import embed
 from .dual_params import DualMaskParams
+from .joint_input import Relinking
 
 __all__ = ["DualMaskTraining"]
 
@@ -45,6 +47,8 @@ class DualMaskTraining:
         Where to compute.
     mix, learn_mix
         As of `DualMaskNet`.
+    relinking
+        When links across sections are found anew; later networks keep what the first one found.
     nets, latents
         Trained networks, and their latents (one per modality).
     history
@@ -60,6 +64,7 @@ class DualMaskTraining:
     device: torch.device
     mix: Sequence[float] | None = None
     learn_mix: bool = False
+    relinking: Relinking | None = None
     nets: list[DualMaskNet] = field(default_factory=list)
     latents: list[list[NDArray[np.float32]]] = field(default_factory=list)
     history: Curves = field(default_factory=dict)
@@ -94,7 +99,40 @@ class DualMaskTraining:
             learn_mix=self.learn_mix,
         ).to(self.device)
         held_out = np.sort(rng.permutation(n)[: max(1, int(_HELD_OUT * n)) if p.patience else 0])
-        tiles = [
+        tiles = self._tiles(tile_spots, held_out)
+
+        def batches(_: int) -> Iterator[DualMaskObjective]:
+            return (tiles[j] for j in rng.permutation(len(tiles)))
+
+        def monitor() -> float:
+            errors = [tile.held_out_error(net) for tile in tiles]
+            return sum(e for e, _ in errors) / max(1, sum(count for _, count in errors))
+
+        def relink(done: int) -> Steps[None]:
+            if i == 0 and self.relinking is not None and self.relinking.due(done, p.epochs):
+                yield Progress(done, p.replicates * p.epochs, "training")
+                latent = np.concatenate(
+                    embed(net, self.inputs, self.adjacency, self.device), axis=1
+                )
+                self.graph = self.relinking.make(self.graph, latent)
+                self.adjacency = normalised_adjacency(self.graph)
+                tiles[:] = self._tiles(tile_spots, held_out)
+
+        curves = yield from train(
+            net,
+            batches,
+            lambda tile: tile.losses(net, rng),
+            Optimisation(p.epochs, p.learning_rate, p.weight_decay, p.clip, p.patience),
+            monitor=monitor,
+            after_epoch=relink,
+            offset=i * p.epochs,
+            total=p.replicates * p.epochs,
+        )
+        return net, curves
+
+    def _tiles(self, size: int, held_out: NDArray[np.int64]) -> list[DualMaskObjective]:
+        """The losses of each tile of the present graph."""
+        return [
             DualMaskObjective(
                 self.inputs,
                 self.graph,
@@ -104,23 +142,5 @@ class DualMaskTraining:
                 held_out=held_out,
                 device=self.device,
             )
-            for tile in split_into_tiles(self.coords, self.graph, size=tile_spots, hops=_HALO)
+            for tile in split_into_tiles(self.coords, self.graph, size=size, hops=_HALO)
         ]
-
-        def batches(_: int) -> Iterator[DualMaskObjective]:
-            return (tiles[j] for j in rng.permutation(len(tiles)))
-
-        def monitor() -> float:
-            errors = [tile.held_out_error(net) for tile in tiles]
-            return sum(e for e, _ in errors) / max(1, sum(count for _, count in errors))
-
-        curves = yield from train(
-            net,
-            batches,
-            lambda tile: tile.losses(net, rng),
-            Optimisation(p.epochs, p.learning_rate, p.weight_decay, p.clip, p.patience),
-            monitor=monitor,
-            offset=i * p.epochs,
-            total=p.replicates * p.epochs,
-        )
-        return net, curves

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -22,9 +22,19 @@ from ..features.expression import (
     select_genes,
     standardise,
 )
+from ..features.section_scaling import pca_within, standardise_within
 from .trained_params import TrainedParams
 
-__all__ = ["MIN_SPOTS", "Prepared", "check_size", "gene_layer", "normalised", "prepare"]
+__all__ = [
+    "MIN_SPOTS",
+    "Prepared",
+    "check_size",
+    "corrected",
+    "gene_layer",
+    "normalised",
+    "prepare",
+    "standardised_within",
+]
 
 MIN_SPOTS = 10
 _PUBLISHED_TARGET = 1e6
@@ -46,6 +56,9 @@ class Prepared:
         (n_selected,) float32 by which the genes were divided, and the largest value then kept.
     components, centre
         (d, n_selected) and (n_selected,) float32 of the PCA; None where genes go in directly.
+    codes
+        (n_spots,) section of each spot, where genes were standardised within each: ``scale``,
+        ``ceiling`` and ``centre``, which is never None then, are (n_sections, n_selected).
     """
 
     x: NDArray[np.float32]
@@ -54,18 +67,29 @@ class Prepared:
     ceiling: NDArray[np.float32]
     components: NDArray[np.float32] | None
     centre: NDArray[np.float32] | None
+    codes: NDArray[np.int64] | None = None
 
-    def to_genes(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Values of the selected genes, (m, n_selected) >= 0, from (m, d) network units."""
-        return np.asarray(np.maximum(self.to_scaled(rows) * self.scale, 0), dtype=np.float32)
+    def to_genes(
+        self, rows: NDArray[np.float32], spots: slice = slice(None)
+    ) -> NDArray[np.float32]:
+        """Values of the selected genes, (m, n_selected) >= 0, from (m, d) of ``spots``."""
+        scale = self.scale if self.codes is None else self.scale[self.codes[spots]]
+        return np.asarray(np.maximum(self.to_scaled(rows, spots=spots) * scale, 0), np.float32)
 
     def to_scaled(
-        self, rows: NDArray[np.float32], part: slice = slice(None)
+        self,
+        rows: NDArray[np.float32],
+        part: slice = slice(None),
+        *,
+        spots: slice = slice(None),
     ) -> NDArray[np.float32]:
-        """Values of ``part`` of the selected genes, (m, n) and scaled, from (m, d) inputs."""
-        if self.components is None or self.centre is None:
-            return rows[:, part]
-        return np.asarray(rows @ self.components[:, part] + self.centre[part], dtype=np.float32)
+        """Values of ``part`` of the selected genes, (m, n) and scaled, from (m, d) of ``spots``."""
+        values = rows[:, part] if self.components is None else rows @ self.components[:, part]
+        if self.centre is None:
+            return values
+        centre = self.centre[..., part]
+        centre = centre if self.codes is None else centre[self.codes[spots]]
+        return np.asarray(values + centre, dtype=np.float32)
 
     def notes(self, params: TrainedParams) -> list[str]:
         """Where the section is too small for what was asked."""
@@ -98,43 +122,108 @@ def check_size(section: Section) -> None:
         )
 
 
-def prepare(
-    section: Section, params: TrainedParams, *, batches: NDArray[np.intp] | None = None
-) -> Steps[Prepared]:
+def prepare(section: Section, params: TrainedParams) -> Steps[Prepared]:
     """Select genes, normalise, scale and project; counts stay sparse throughout.
 
-    Genes are ranked within each of the ``batches`` where (n_spots,) codes of them are given.
+    Of a joined section, genes are ranked within each of its sections and their median rank
+    counts; where its settings say so, genes are standardised within each, and components
+    corrected by Harmony.
 
     Raises
     ------
     DataError
         With fewer than ten spots or two usable genes, or without raw counts.
+    ResourceError
+        If Harmony is asked for and not installed.
     """
     check_size(section)
-    n = section.n_spots
-    counts = section.counts()
+    joint, n = section.joint, section.n_spots
     genes = select_genes(
-        counts,
+        section.counts(),
         n_top=params.n_hvg,
         min_cells=min_cells_for(n),
         where=section.where,
-        batches=batches,
+        batches=None if joint is None else joint.codes,
     )
     yield Progress(1, 3, "preparing", message=f"{len(genes)} genes selected.")
+    values = normalised(section, genes, params)
+    if joint is not None and joint.per_section:
+        yield Progress(2, 3, "preparing", message="Projecting.")
+        prepared = standardised_within(values, genes, joint.codes, params)
+    else:
+        prepared = yield from _prepare(values, genes, params)
+    yield Progress(3, 3, "preparing")
+    return corrected(prepared, section, params)
+
+
+def corrected(prepared: Prepared, section: Section, params: TrainedParams) -> Prepared:
+    """The input after Harmony, where the settings of a joined section ask for it."""
+    joint = section.joint
+    if joint is None or joint.settings is None or joint.settings.correction != "harmony_input":
+        return prepared
+    from ..features.harmony import harmonise
+
+    return replace(prepared, x=harmonise(prepared.x, joint.codes, seed=params.seed))
+
+
+def _prepare(
+    values: sp.csr_matrix, genes: NDArray[np.intp], params: TrainedParams
+) -> Steps[Prepared]:
     # The published input is centred and scaled but not clipped; with log1p tails are cut.
-    expression = Expression(normalised(section, genes, params), genes)
     expression = standardise(
-        expression, clip=_CLIP if params.takes_log else None, scale=params.scale_genes
+        Expression(values, genes), clip=_clip(params), scale=params.scale_genes
     )
     assert expression.sd is not None
     assert expression.ceiling is not None
     yield Progress(2, 3, "preparing", message="Projecting.")
+    moments = genes, expression.sd, expression.ceiling
     if not params.projects:
         x = densify(expression.matrix, what="the table of variable genes")
-        return Prepared(x, genes, expression.sd, expression.ceiling, None, None)
+        return Prepared(x, *moments, None, None)
     scores, pca = pca_scores(expression.matrix, params.n_pcs_in, seed=params.seed)
-    yield Progress(3, 3, "preparing")
-    return Prepared(scores, genes, expression.sd, expression.ceiling, *_loadings(pca))
+    return Prepared(scores, *moments, *_loadings(pca))
+
+
+def standardised_within(
+    values: sp.csr_matrix,
+    genes: NDArray[np.intp],
+    codes: NDArray[np.int64],
+    params: TrainedParams,
+    components: NDArray[np.float32] | None = None,
+) -> Prepared:
+    """Input whose genes are standardised within each section and projected together.
+
+    Parameters
+    ----------
+    values
+        (n_spots, n_selected) normalised.
+    genes
+        (n_selected,) their positions.
+    codes
+        (n_spots,) section of each spot.
+    params
+        Of the training.
+    components
+        (d, n_selected) to project on; None finds them.
+    """
+    matrix, sd, ceiling, mean = standardise_within(
+        values, codes, clip=_clip(params), scale=params.scale_genes
+    )
+    if not params.projects:
+        # Only what the sections differ in is taken off, so that genes stay on their scale.
+        share = np.bincount(codes, minlength=len(mean)) / len(codes)
+        centre = (mean - share @ mean).astype(np.float32)
+        x = densify(matrix, what="the table of variable genes") - centre[codes]
+        return Prepared(x, genes, sd, ceiling, None, centre, codes)
+    if components is None:
+        x, components = pca_within(matrix, codes, mean, params.n_pcs_in, seed=params.seed)
+    else:
+        x = np.asarray(matrix @ components.T - (mean @ components.T)[codes], dtype=np.float32)
+    return Prepared(x, genes, sd, ceiling, components, mean, codes)
+
+
+def _clip(params: TrainedParams) -> float | None:
+    return _CLIP if params.takes_log else None
 
 
 def _loadings(pca: PCA) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
-from ..core.errors import DataError
-from ..core.joining import section_codes
+from ..core.errors import DataError, ParameterError
+from ..core.params import DomainParams
 from ..core.progress import Steps
 from ..core.section import Section
 from ..features.encoders import is_finished
@@ -21,10 +21,10 @@ from .image_params import EncoderParams, ImageParams
 
 __all__ = [
     "CARRIED",
-    "SECTIONS",
     "ImageInput",
     "carried",
     "coarse_image",
+    "encode_sections",
     "encoded",
     "encoding_cost",
     "has_image",
@@ -33,10 +33,9 @@ __all__ = [
     "projected",
 ]
 
+_JOINED = "image_features"
 CARRIED = "stmask_image_features"
 """Slot in which precomputed features travel with a bare section."""
-SECTIONS = "stmask_section"
-"""Slot in which the number of each spot's own section travels with a joined one."""
 _FULL_SVD = 1024
 Float = NDArray[np.float32]
 
@@ -112,13 +111,9 @@ def is_wanted(section: Section, params: ImageParams) -> bool:
 
 
 def carried(section: Section, params: ImageParams) -> Steps[Mapping[str, NDArray[Any]]]:
-    """What of the caller's own table a run needs: precomputed features, the joined sections."""
+    """What of the caller's own table a run needs: precomputed features."""
     out: dict[str, NDArray[Any]] = {}
     adata = section.adata
-    if SECTIONS in adata.obsm:
-        out[SECTIONS] = np.asarray(adata.obsm[SECTIONS])
-    elif (codes := section_codes(section)) is not None:
-        out[SECTIONS] = codes[:, None]
     if CARRIED in adata.obsm:
         out[CARRIED] = np.asarray(adata.obsm[CARRIED])
     elif is_finished(params.image_encoder) and is_wanted(section, params):
@@ -134,9 +129,7 @@ def encoded(section: Section, params: ImageParams) -> Steps[Float]:
     if CARRIED in section.adata.obsm:
         # A copy: what is carried is the caller's.
         out = np.array(section.adata.obsm[CARRIED], dtype=np.float32)
-        own = np.zeros(len(out))
-        if SECTIONS in section.adata.obsm:
-            own = np.asarray(section.adata.obsm[SECTIONS]).ravel()
+        own = np.zeros(len(out)) if section.joint is None else section.joint.codes
         for one in np.unique(own):
             out[own == one] = zscored(out[own == one])
         return out
@@ -151,6 +144,43 @@ def encoded(section: Section, params: ImageParams) -> Steps[Float]:
             device=params.device,
         )
     )
+
+
+def encode_sections(
+    sections: Sequence[Section], joined: Section, params: DomainParams
+) -> Steps[DomainParams]:
+    """Features of each section's own patches onto ``joined``, and the settings that use them.
+
+    Nothing is done for methods without an image, and for features that were computed before. The
+    image is left out, with a note, where one of the sections has none.
+
+    Raises
+    ------
+    DataError
+        If the image was asked for and a section has none.
+    ParameterError
+        If the encoder is trained on the section itself.
+    """
+    if not isinstance(params, ImageParams) or params.use_image == "no":
+        return params
+    if is_finished(params.image_encoder):
+        return params
+    have = [is_wanted(section, params) for section in sections]
+    if not all(have):
+        if any(have):
+            joined.notes.append("The image is left out, as not every section has a usable one.")
+        return params.model_copy(update={"use_image": "no"})
+    if params.image_encoder in params.OWN_ENCODERS:
+        raise ParameterError(
+            f"the encoder '{params.image_encoder}' is trained on one section",
+            "use another image_encoder for several sections, or set use_image to no",
+        )
+    parts: list[Float] = []
+    for section in sections:
+        found = yield from encoded(section, params)
+        parts.append(found)
+    joined.adata.obsm[_JOINED] = np.concatenate(parts)
+    return params.model_copy(update={"image_encoder": f"obsm:{_JOINED}", "use_image": "yes"})
 
 
 def image_input(features: Float, section: Section, params: ImageParams) -> ImageInput:

@@ -23,7 +23,8 @@ from ..core.errors import DataError
 from ..core.memory import densify
 from ..core.section import Section
 from ..features.expression import scaled
-from .expression_input import Prepared, normalised
+from .expression_input import Prepared, corrected, normalised, standardised_within
+from .joint_input import section_codes
 from .model_file import load_model
 from .trained_params import TrainedParams
 
@@ -101,13 +102,20 @@ class TrainedState:
                 f"{section.where}: {missing} of the model's {len(genes)} genes are missing",
                 "give a section measured with the same gene names, or train a new model",
             )
-        values = scaled(normalised(section, genes, self.params), self.scale, self.ceiling)
+        values = normalised(section, genes, self.params)
+        if self.scale.ndim == 2:
+            # Sections of the training were standardised one by one: so are new ones.
+            codes = section_codes(section)
+            found = standardised_within(values, genes, codes, self.params, self.components)
+            return corrected(found, section, self.params)
+        values = scaled(values, self.scale, self.ceiling)
         if self.components is None or self.centre is None:
             x = densify(values, what="the table of variable genes")
         else:
             # (v - c) C^T without densifying v.
             x = np.asarray(values @ self.components.T - self.components @ self.centre, np.float32)
-        return Prepared(x, genes, self.scale, self.ceiling, self.components, self.centre)
+        prepared = Prepared(x, genes, self.scale, self.ceiling, self.components, self.centre)
+        return corrected(prepared, section, self.params)
 
     def save(self, path: str | Path) -> None:
         """Write the state to ``path`` (safetensors)."""
@@ -174,7 +182,7 @@ class TrainedState:
         )
         arrays = {k: v.numpy() for k, v in tensors.items() if not k.startswith("net")}
         scale, ceiling = arrays["scale"], arrays["ceiling"]
-        if not nets or scale.shape != (len(genes),) or ceiling.shape != scale.shape:
+        if not nets or scale.shape[-1:] != (len(genes),) or ceiling.shape != scale.shape:
             raise ValueError("shapes")
         own = {k.removeprefix("method."): v for k, v in arrays.items() if k.startswith("method.")}
         return cls(

@@ -29,7 +29,7 @@ class EdgeMasker:
     Parameters
     ----------
     graph
-        (n, n) symmetric CSR without self-loops.
+        (n, n) symmetric CSR of weights without self-loops, whose own weight is 1.
     """
 
     def __init__(self, graph: sp.csr_matrix) -> None:
@@ -37,6 +37,8 @@ class EdgeMasker:
         self.n = n
         upper = sp.triu(graph, k=1).tocoo()
         self.edges: Index = np.column_stack([upper.row, upper.col]).astype(np.int64)
+        # Those of the links, then that of a self-loop.
+        self._weights = np.append(upper.data, np.float32(1)).astype(np.float32)
         # Entry e + 1 of edge e in both directions, and 0 never occurs off the diagonal, so that
         # adding an identity of -1 keeps the diagonal distinguishable and the pattern complete.
         ids = np.arange(1, len(self.edges) + 1, dtype=np.int64)
@@ -93,10 +95,12 @@ class EdgeMasker:
         """
         keep = np.append(~hidden, [True, True])[self._edge_of_entry]  # -2, -1 address the tail
         row, col = self._row[keep], self._col[keep]
-        degree = np.bincount(row, minlength=self.n)
+        weight = self._weights[np.maximum(self._edge_of_entry[keep], -1)]  # -1 of a self-loop
+        degree = np.bincount(row, weights=weight, minlength=self.n)
         scale = (1.0 / np.sqrt(degree)).astype(np.float32)
-        indptr = np.r_[0, np.cumsum(degree)]
-        return sp.csr_matrix((scale[row] * scale[col], col, indptr), shape=(self.n, self.n))
+        indptr = np.r_[0, np.cumsum(np.bincount(row, minlength=self.n))]
+        values = weight * scale[row] * scale[col]
+        return sp.csr_matrix((values, col, indptr), shape=(self.n, self.n))
 
     def non_edges(
         self, count: int, rng: np.random.Generator, *, n_first: int | None = None

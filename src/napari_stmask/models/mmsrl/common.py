@@ -19,6 +19,7 @@ from ...analysis.tempered import tempered_bic_steps
 from ...core.progress import Steps
 from ...nn.multimodal import Encoded
 from ...nn.sparse import Operator
+from ..joint_input import Relinking
 from .objective import Counts
 from .params import MMSRLParams
 
@@ -56,6 +57,8 @@ class Training(ABC):
         Where to compute.
     foreign
         Whether the networks were trained before, on other sections.
+    relinking
+        When links across sections are found anew; later networks keep what the first one found.
     models, encoded
         Trained networks, and what they say of all spots.
     history
@@ -76,6 +79,7 @@ class Training(ABC):
     params: MMSRLParams
     device: torch.device
     foreign: bool = False
+    relinking: Relinking | None = None
     models: list[Any] = field(default_factory=list)
     encoded: list[Encoded] = field(default_factory=list)
     history: Curves = field(default_factory=dict)

@@ -17,11 +17,11 @@ from ...core.progress import Progress, Steps, drain
 from ...core.result import Fit
 from ...core.section import Section
 from ...features.graph import gaussian_graph, random_walk, shared_weight
+from ...features.joint_graph import block_graph
 from ...nn.device import choose_device
 from ..base import Estimate, Needs
 from ..expression_input import Prepared, prepare
 from ..image_input import (
-    SECTIONS,
     ImageInput,
     carried,
     coarse_image,
@@ -31,6 +31,7 @@ from ..image_input import (
     is_wanted,
     projected,
 )
+from ..joint_input import linked, relinking, section_codes
 from ..network_method import NetworkMethod
 from ..trained_state import Build, TrainedState
 from .answer import embeddings, enhanced_layer
@@ -69,14 +70,14 @@ class MMSRL(NetworkMethod):
     )
     doi: ClassVar[str] = ""
     tasks: ClassVar[tuple[str, ...]] = ("domains", "denoise")
-    needs: ClassVar[Needs] = Needs(counts=True)
+    needs: ClassVar[Needs] = Needs(counts=True, integrates=True)
     Params: ClassVar[type[MMSRLParams]] = MMSRLParams
     build: ClassVar[Build] = staticmethod(_model_from)
 
     def extras(
         self, section: Section, params: MMSRLParams, model: str | Path | None = None
     ) -> Mapping[str, NDArray[Any]]:
-        """Precomputed patch features, and which section a spot of a joined one is of."""
+        """Precomputed patch features."""
         if model is not None:
             params = MMSRLParams(**self.load(model).params.model_dump())
         return drain(carried(section, params))
@@ -90,7 +91,7 @@ class MMSRL(NetworkMethod):
         if params.denoise:
             _check_decoder(params)
         yield Progress(0, 3, "preparing", message="Selecting genes.")
-        prepared = yield from prepare(section, params, batches=_batches(section))
+        prepared = yield from prepare(section, params)
         median = float(np.median(_totals(section)))
         if params.mode == "reference":
             prepared = _as_released(prepared, section, median)
@@ -156,6 +157,7 @@ class MMSRL(NetworkMethod):
             views=answer.views,
             obsm=answer.obsm,
             graph=run.graph,
+            inputs=prepared.x,
             params=params,
             curve=run.curve,
             history=run.history,
@@ -202,32 +204,29 @@ def _check_decoder(params: Any, *, trained: bool = False) -> None:
         )
 
 
-def _batches(section: Section) -> NDArray[np.intp]:
-    """(n_spots,) which of the joined sections each spot is of."""
-    if SECTIONS not in section.adata.obsm:
-        return np.zeros(section.n_spots, dtype=np.intp)
-    own = np.asarray(section.adata.obsm[SECTIONS]).ravel()
-    return np.unique(own, return_inverse=True)[1]
+def graph_of(
+    section: Section, params: MMSRLParams, values: NDArray[np.float32] | None = None
+) -> sp.csr_matrix:
+    """Links of the spots, (n_spots, n_spots) CSR.
 
-
-def graph_of(section: Section, params: MMSRLParams) -> sp.csr_matrix:
-    """Links of the spots, (n_spots, n_spots) CSR; none between joined sections.
-
-    Distances count in those between the spots of the own section.
+    Distances count in those between the spots of the own section. Sections that were only put
+    side by side are not linked; ``values`` (n_spots, d) are needed for links by expression.
 
     Raises
     ------
     ParameterError
         If no two spots lie within reach.
     """
-    batches, width = _batches(section), params.kernel_width
-    if batches.any():
-        # In layers that lie out of one another's reach.
-        layer = 2.0 * batches * width * params.kernel_cut
-        coords = np.column_stack([_in_pitches(section.coords, batches), layer])
+    width, joint = params.kernel_width, section.joint
+
+    def build(coords: NDArray[np.float64], _: int | None) -> sp.csr_matrix:
+        own = section.lattice.pitch if coords.shape[1] > 2 else detect_lattice(coords).pitch
+        return gaussian_graph(coords, width * own, cut=params.kernel_cut)
+
+    if joint is not None and joint.settings is None:
+        graph = block_graph(section.coords, joint.codes, build)
     else:
-        coords, width = section.coords, width * section.lattice.pitch
-    graph = gaussian_graph(coords, width, cut=params.kernel_cut)
+        graph = linked(section, build, n_near=section.lattice.ring, values=values)
     if not graph.nnz and section.n_spots > 1:
         raise ParameterError(
             f"no two spots of {section.where} lie within {params.kernel_cut:g} widths of "
@@ -235,13 +234,6 @@ def graph_of(section: Section, params: MMSRLParams) -> sp.csr_matrix:
             "give a larger kernel_width",
         )
     return graph
-
-
-def _in_pitches(coords: NDArray[np.float64], batches: NDArray[np.intp]) -> NDArray[np.float64]:
-    """(n_spots, 2) positions over the distance between spots of their own section."""
-    n = int(batches.max()) + 1
-    pitch = np.array([detect_lattice(coords[batches == one]).pitch for one in range(n)])
-    return np.asarray(coords / pitch[batches, None])
 
 
 def _graph_notes(walk: sp.csr_matrix, params: MMSRLParams) -> list[str]:
@@ -281,7 +273,7 @@ def _training(
 ) -> Training:
     """The pieces of a run; ``scales`` of the inputs are those of a saved model, if any."""
     foreign = scales is not None
-    graph = graph_of(section, params)
+    graph = graph_of(section, params, prepared.x)
     walk = random_walk(graph)
     inputs = [prepared.x] if image is None else [prepared.x, image.x]
     released = params.mode == "reference"
@@ -298,11 +290,12 @@ def _training(
             _totals(section) / np.float32(median),
             median,
         ),
-        _batches(section),
+        section_codes(section),
         shared_weight(walk),
         params,
         choose_device(params.device),
         foreign=foreign,
+        relinking=relinking(section),
     )
 
 

@@ -19,6 +19,7 @@ from ..dual_inference import beside, denoised_layer, net_from
 from ..dual_neighbours import possible_neighbours, small_section_notes
 from ..dual_training import DualMaskTraining
 from ..expression_input import Prepared, prepare
+from ..joint_input import linked, relinking
 from ..network_method import NetworkMethod
 from ..trained_state import Build, TrainedState
 from .params import SpaMaskParams
@@ -39,7 +40,7 @@ class SpaMask(NetworkMethod):
     )
     doi: ClassVar[str] = "10.1371/journal.pcbi.1012881"
     tasks: ClassVar[tuple[str, ...]] = ("domains", "denoise")
-    needs: ClassVar[Needs] = Needs(counts=True)
+    needs: ClassVar[Needs] = Needs(counts=True, integrates=True)
     Params: ClassVar[type[SpaMaskParams]] = SpaMaskParams
     build: ClassVar[Build] = staticmethod(net_from)
 
@@ -71,6 +72,7 @@ class SpaMask(NetworkMethod):
         fit = Fit(
             embedding=beside(np.concatenate(latents, axis=1), prepared.x, own),
             graph=run.graph,
+            inputs=prepared.x,
             params=params,
             history=run.history,
             details={
@@ -94,7 +96,10 @@ class SpaMask(NetworkMethod):
 
 
 def _training(section: Section, prepared: Prepared, params: SpaMaskParams) -> DualMaskTraining:
-    graph = knn_graph(section.coords, possible_neighbours(section, params))
+    k = possible_neighbours(section, params)
+    graph = linked(
+        section, lambda coords, more: knn_graph(coords, more or k), n_near=k, values=prepared.x
+    )
     return DualMaskTraining(
         [prepared.x],
         section.coords,
@@ -103,6 +108,7 @@ def _training(section: Section, prepared: Prepared, params: SpaMaskParams) -> Du
         masking_of(params),
         params,
         choose_device(params.device),
+        relinking=relinking(section),
     )
 
 

@@ -24,7 +24,6 @@ from ..dual_neighbours import possible_neighbours, small_section_notes
 from ..dual_training import DualMaskTraining
 from ..expression_input import Prepared, prepare
 from ..image_input import (
-    SECTIONS,
     ImageInput,
     carried,
     coarse_image,
@@ -35,6 +34,7 @@ from ..image_input import (
     is_wanted,
     projected,
 )
+from ..joint_input import linked, relinking, section_codes
 from ..network_method import NetworkMethod
 from ..trained_state import Build, TrainedState
 from .fusion import fused
@@ -61,14 +61,14 @@ class ViMST(NetworkMethod):
     )
     doi: ClassVar[str] = ""
     tasks: ClassVar[tuple[str, ...]] = ("domains", "denoise")
-    needs: ClassVar[Needs] = Needs(counts=True)
+    needs: ClassVar[Needs] = Needs(counts=True, integrates=True)
     Params: ClassVar[type[ViMSTParams]] = ViMSTParams
     build: ClassVar[Build] = staticmethod(net_from)
 
     def extras(
         self, section: Section, params: ViMSTParams, model: str | Path | None = None
     ) -> Mapping[str, NDArray[Any]]:
-        """Precomputed patch features, and which section a spot of a joined one is of."""
+        """Precomputed patch features."""
         if model is not None:
             own = self.load(model).params
             params = ViMSTParams(**own.model_dump())
@@ -160,6 +160,7 @@ class ViMST(NetworkMethod):
             replicates=answer.replicates,
             views=answer.views,
             graph=run.graph,
+            inputs=prepared.x,
             params=params,
             history=run.history,
             details={
@@ -198,33 +199,38 @@ def _image_of_model(
     return projected(with_position(features, section, params), state.arrays, section, params)
 
 
-def graph_of(section: Section, params: ViMSTParams) -> sp.csr_matrix:
+def graph_of(
+    section: Section, params: ViMSTParams, values: NDArray[np.float32] | None = None
+) -> sp.csr_matrix:
     """Links of the spots as the parameters say, (n_spots, n_spots) CSR.
+
+    ``values`` (n_spots, d) are needed where joined sections are linked by expression.
 
     Raises
     ------
     ParameterError
         If no two spots lie within the radius.
     """
-    if params.graph_mode == "radius":
-        graph = radius_graph(section.coords, params.radius * section.lattice.pitch)
-        if not graph.nnz:
-            raise ParameterError(
-                f"no two spots of {section.where} lie within {params.radius:g} distances between "
-                "spots",
-                "give a larger radius",
-            )
-    else:
-        graph = knn_graph(section.coords, possible_neighbours(section, params))
-    if not params.link_sections and SECTIONS in section.adata.obsm:
-        graph = within_groups(graph, np.asarray(section.adata.obsm[SECTIONS]).ravel())
-    return graph
+    k, pitch = possible_neighbours(section, params), section.lattice.pitch
+
+    def build(coords: NDArray[np.float64], more: int | None) -> sp.csr_matrix:
+        if params.graph_mode == "radius":
+            return radius_graph(coords, params.radius * pitch)
+        return knn_graph(coords, more or k)
+
+    graph = linked(section, build, n_near=k, values=values)
+    if params.graph_mode == "radius" and not graph.nnz:
+        raise ParameterError(
+            f"no two spots of {section.where} lie within {params.radius:g} distances between spots",
+            "give a larger radius",
+        )
+    return graph if params.link_sections else within_groups(graph, section_codes(section))
 
 
 def _training(
     section: Section, prepared: Prepared, image: ImageInput | None, params: ViMSTParams
 ) -> DualMaskTraining:
-    graph = graph_of(section, params)
+    graph = graph_of(section, params, prepared.x)
     return DualMaskTraining(
         [prepared.x] if image is None else [prepared.x, image.x],
         section.coords,
@@ -235,6 +241,7 @@ def _training(
         choose_device(params.device),
         mix=None if image is None else (1.0, params.link_mix_image),
         learn_mix=params.learn_mix and image is not None,
+        relinking=relinking(section) if params.link_sections else None,
     )
 
 
