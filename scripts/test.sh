@@ -2,7 +2,7 @@
 # Sets everything up and runs the checks and the tests; arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-export STMASK_EXTRAS=gui,distributed,encoders,spatialdata,wsi,dev
+export STMASK_EXTRAS=gui,distributed,encoders,integration,spatialdata,wsi,dev
 source scripts/setup.sh
 bin="$(dirname "$PYTHON")"
 

@@ -6,7 +6,7 @@ import inspect
 import json
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -22,7 +22,7 @@ from .core.errors import (
     ParameterError,
     describe_os_error,
 )
-from .core.params import FieldInfo, describe
+from .core.params import FieldInfo, Params, describe
 from .core.progress import Steps
 from .core.result import Result
 from .core.section import Section
@@ -34,7 +34,7 @@ __all__ = ["read_params", "register", "watch", "with_parameters"]
 
 def register(app: typer.Typer) -> None:
     """Add ``run`` and ``demo`` to the command line."""
-    from . import cli_genes, cli_predict, cli_predicted, models
+    from . import cli_genes, cli_integrate, cli_predict, cli_predicted, models
 
     group = typer.Typer(
         no_args_is_help=True, help="Run a method on a section and write the result."
@@ -47,6 +47,7 @@ def register(app: typer.Typer) -> None:
     cli_predict.register(app)
     cli_predicted.register(app)
     cli_genes.register(app)
+    cli_integrate.register(app)
     app.command()(demo)
 
 
@@ -71,15 +72,20 @@ def _option(field: FieldInfo) -> inspect.Parameter:
 
 
 def with_parameters(
-    method: str, fixed: Callable[..., None], action: Callable[..., None]
+    method: str,
+    fixed: Callable[..., None],
+    action: Callable[..., None],
+    *,
+    also: Sequence[type[Params]] = (),
 ) -> Callable[..., None]:
     """A command: the options of ``fixed``, one per parameter of ``method``, and of reading.
 
     ``action`` gets the method, what was given of the parameters as ``values``, and the rest.
+    Parameters of the models in ``also`` are options too.
     """
     from .models import params_of
 
-    fields = describe(params_of(method))
+    fields = [f for model in (*also, params_of(method)) for f in describe(model)]
 
     def command(**options: Any) -> None:
         values = {f.name: options.pop(f.name) for f in fields}

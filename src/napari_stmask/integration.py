@@ -30,7 +30,14 @@ from .models.image_input import encode_sections
 from .pipeline import Data, as_section
 from .settings import settings
 
-__all__ = ["ALIGNED", "Integration", "iter_integrate", "joined_for_run", "split_values"]
+__all__ = [
+    "ALIGNED",
+    "Integration",
+    "alignment_facts",
+    "iter_integrate",
+    "joined_for_run",
+    "split_values",
+]
 
 ALIGNED = "spatial_aligned"
 """Table of ``obsm`` with x, y and depth of the spots of aligned sections, in one frame."""
@@ -239,7 +246,7 @@ def _alignments(
         return [t if isinstance(t, Alignment) else given(np.asarray(t)) for t in transforms]
     if chain.arrangement == "separate":
         return []
-    method = chain.alignment if chain.arrangement == "serial" else "none"
+    method = chain.align_by if chain.arrangement == "serial" else "none"
     return (yield from align_sections(sections, method=method, flip=chain.flip, seed=seed))
 
 
@@ -336,19 +343,25 @@ def _record(out: Integration) -> dict[str, Any]:
     return {
         "settings": out.joint.model_dump(),
         "sections": [str(s) for s in out.joined.adata.obs["section"].cat.categories],
-        "alignments": [
-            {
-                "matrix": np.round(a.matrix, 9).tolist(),
-                "method": a.method,
-                "residual": a.residual,
-                "overlap": a.overlap,
-                "mirrored": a.mirrored,
-                "problem": a.problem,
-            }
-            for a in out.alignments
-        ],
+        "alignments": alignment_facts(out.alignments),
         "scores": {
             str(row): {str(k): (None if pd.isna(v) else round(float(v), 6)) for k, v in s.items()}
             for row, s in out.table.iterrows()
         },
     }
+
+
+def alignment_facts(alignments: Sequence[Alignment]) -> list[dict[str, Any]]:
+    """Where sections lie and how well they fit, JSON-able."""
+    return [
+        {
+            "matrix": np.round(a.matrix, 9).tolist(),
+            "method": a.method,
+            "residual": a.residual,
+            "overlap": a.overlap,
+            "agreement": a.agreement,
+            "mirrored": a.mirrored,
+            "problem": a.problem,
+        }
+        for a in alignments
+    ]

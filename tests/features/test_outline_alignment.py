@@ -36,8 +36,9 @@ def test_rigid_fit_is_that_of_scikit_image() -> None:
 def test_rigid_about_keeps_the_centre() -> None:
     centre = np.array([3.0, -2.0])
     matrix = rigid_about(centre, np.pi / 2, [1.0, 0.0])
-    np.testing.assert_allclose(moved(matrix, centre[None])[0], centre + [1, 0])
-    np.testing.assert_allclose(moved(matrix, centre[None] + [1, 0])[0], centre + [1, 1])
+    right, up = np.eye(2)
+    np.testing.assert_allclose(moved(matrix, centre[None])[0], centre + right)
+    np.testing.assert_allclose(moved(matrix, centre[None] + right)[0], centre + right + up)
 
 
 def test_starts_put_centroid_on_centroid() -> None:

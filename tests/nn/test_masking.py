@@ -78,3 +78,54 @@ def test_graph_without_links() -> None:
         == [1] * 4
     )
     assert len(masker.non_edges(3, np.random.default_rng(0))) == 3
+
+
+@pytest.fixture
+def weighted(graph: sp.csr_matrix) -> sp.csr_matrix:
+    """The same links with weights between 0.1 and 1, alike in both directions."""
+    upper = sp.triu(graph, k=1).tocsr()
+    upper.data = np.random.default_rng(5).uniform(0.1, 1, upper.nnz).astype(np.float32)
+    return (upper + upper.T).tocsr()
+
+
+def dense_normalised(graph: np.ndarray) -> np.ndarray:
+    """``D^-1/2 (A + I) D^-1/2``."""
+    own = graph.astype(np.float64) + np.eye(len(graph))
+    scale = 1 / np.sqrt(own.sum(axis=1))
+    return scale[:, None] * own * scale
+
+
+def test_weights_of_links_count(weighted: sp.csr_matrix) -> None:
+    masker = EdgeMasker(weighted)
+    whole = masker.adjacency_without(np.zeros(len(masker.edges), dtype=bool))
+    assert whole.dtype == np.float32
+    np.testing.assert_allclose(whole.toarray(), dense_normalised(weighted.toarray()), atol=1e-6)
+    hidden = masker.mask(0.4, np.random.default_rng(0))
+    left = weighted.toarray()
+    i, j = masker.edges[hidden].T
+    left[i, j] = left[j, i] = 0
+    kept = masker.adjacency_without(hidden).toarray()
+    np.testing.assert_allclose(kept, dense_normalised(left), atol=1e-6)
+
+
+def test_weights_change_no_draw(graph: sp.csr_matrix, weighted: sp.csr_matrix) -> None:
+    plain, other = EdgeMasker(graph), EdgeMasker(weighted)
+    np.testing.assert_array_equal(plain.edges, other.edges)
+    for released in (False, True):
+        (_, a), (_, b) = (
+            m.drop(0.3, np.random.default_rng(1), released=released) for m in (plain, other)
+        )
+        np.testing.assert_array_equal(a, b)
+    pairs = [m.non_edges(500, np.random.default_rng(2)) for m in (plain, other)]
+    np.testing.assert_array_equal(*pairs)
+
+
+def test_unit_weights_give_the_values_of_links_that_only_count(graph: sp.csr_matrix) -> None:
+    """Bit by bit what degrees by number and entries ``1 / sqrt(d_i d_j)`` in float32 give."""
+    masker = EdgeMasker(graph)
+    hidden = masker.mask(0.4, np.random.default_rng(3))
+    kept = masker.adjacency_without(hidden)
+    degree = np.diff(kept.indptr)
+    scale = (1.0 / np.sqrt(degree)).astype(np.float32)
+    row = np.repeat(np.arange(masker.n), degree)
+    np.testing.assert_array_equal(kept.data, scale[row] * scale[kept.indices])

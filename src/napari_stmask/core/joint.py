@@ -31,7 +31,7 @@ class JointParams(Params):
         title="Sections are",
         description="Separate pieces or donors, serial slices of one block, or adjoining parts.",
     )
-    alignment: Literal["outline", "histology", "none"] = Field(
+    align_by: Literal["outline", "histology", "none"] = Field(
         "outline",
         title="Align serial sections by",
         description="Their outline and expression, their histology, or not at all.",

@@ -19,13 +19,16 @@ from .rigid import Matrix, Pose, moved
 
 __all__ = ["Fit", "Pair", "fit_pair"]
 
-_AGREES, _PER_LIMIT, _SURE = 0.35, 0.25, 0.85
-"""Agreement that is asked for. Different tissues reach 0.24, neighbouring sections 0.75 to 0.91;
-but layers that are laid on one another the wrong way reach 0.78, then with outlines two pitches
-apart. So each further ``max_residual`` of residual asks for 0.25 more, up to 0.85."""
-_PER_LIMIT_SEEN = 0.6
-"""The same for images, which mostly agree where the outlines do: real neighbours reach 0.73 at
-0.52 pitches, a section on its mirror image 0.74 at 0.87 pitches."""
+_EXPRESSION = (0.35, 0.25)
+"""Agreement of expression that is asked for, and how much more for each ``max_residual`` that the
+outlines are farther apart than the first. Different tissues reach 0.24, neighbouring sections 0.75
+to 0.91; but layers that are laid on one another the wrong way reach 0.78, then with outlines two
+pitches apart."""
+_IMAGES = (0.6, 0.6)
+"""The same for images, which mostly agree where the outlines do: real neighbours reach 0.75 at
+0.52 pitches, sections on mirror images 0.72 at 0.62 and 0.74 at 0.89 pitches."""
+_SURE = 0.85
+"""Agreement that is enough however far the outlines are apart."""
 _MARGIN = 0.1
 """Agreement, or pitches of residual without it, that the next best pose must be worse by."""
 _OTHERS = 4
@@ -113,13 +116,13 @@ def fit_pair(
         else pose
         for pose in poses
     ]
-    slope = _PER_LIMIT if use_expression else _PER_LIMIT_SEEN
-    return _chosen(poses, pair.pitch, max_residual, slope)
+    bar = _EXPRESSION if use_expression else _IMAGES
+    return _chosen(poses, pair.pitch, max_residual, bar)
 
 
-def _chosen(poses: list[Pose], pitch: float, max_residual: float, slope: float) -> Fit:
+def _chosen(poses: list[Pose], pitch: float, max_residual: float, bar: tuple[float, float]) -> Fit:
     """The first pose, by what agrees or else by the outline, that holds; else the nearest to it."""
-    lacks = [_lack(pose, pitch, max_residual, slope) for pose in poses]
+    lacks = [_lack(pose, pitch, max_residual, bar) for pose in poses]
     holding = [pose for pose, lack in zip(poses, lacks, strict=True) if lack <= 0]
     best = holding[0] if holding else poses[int(np.argmin(lacks))]
     problem = "" if holding else _doubt(best, pitch, min(lacks))
@@ -137,12 +140,12 @@ def _chosen(poses: list[Pose], pitch: float, max_residual: float, slope: float) 
     return Fit(best, problem.strip(), others[:_OTHERS])
 
 
-def _lack(pose: Pose, pitch: float, max_residual: float, slope: float) -> float:
+def _lack(pose: Pose, pitch: float, max_residual: float, bar: tuple[float, float]) -> float:
     """Agreement (else pitches) that a pose lacks to be trusted by itself; above 0 if it is not."""
     pitches = pose.residual / pitch
     if pose.agreement is None:
         return pitches - max_residual
-    asked = min(_SURE, _AGREES + slope * max(0.0, pitches / max_residual - 1))
+    asked = min(_SURE, bar[0] + bar[1] * max(0.0, pitches / max_residual - 1))
     return asked - pose.agreement
 
 
