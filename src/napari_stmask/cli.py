@@ -266,8 +266,11 @@ def score(
 
     table = score_section(read_one(result, reading), truth=truth, pred=pred)
     shown = ("ARI", "NMI", "AMI", "PAS", "CHAOS")
-    lines = [f"{'':16s}" + "".join(f"{c:>9s}" for c in shown)]
-    lines += [f"{n:16s}" + "".join(f"{row[c]:9.3f}" for c in shown) for n, row in table.items()]
+    width = max(16, *map(len, table))
+    lines = [" " * width + "".join(f"{c:>9s}" for c in shown)]
+    lines += [
+        f"{n:{width}s}" + "".join(f"{row[c]:9.3f}" for c in shown) for n, row in table.items()
+    ]
     first = next(iter(table.values()))
     lines.append(
         f"{first['spots']:.0f} annotated spots; ARI, NMI, AMI: higher is better, PAS, CHAOS: lower."

@@ -145,9 +145,10 @@ def _integrate(
     if save_model is not None:
         store_model(found.result, save_model)
     facts = summary(found.result) | {"out": None if out is None else str(out)}
-    facts |= found.result.record["joint"] | {"composition": plain(_named(found.composition))}
+    joint_facts = found.result.record["joint"]
+    facts |= {"joint": joint_facts, "composition": plain(_named(found.composition))}
     lines = report_lines(facts)
-    for s, a in zip(facts["sections"], facts["alignments"], strict=False):
+    for s, a in zip(joint_facts["sections"], joint_facts["alignments"], strict=False):
         lines.append(f"{s}: {_fit(a)}")
     if len(found.table):
         lines += ["", *aligned(_named(found.table))]
@@ -202,7 +203,10 @@ def align(
             max_residual=max_residual,
         )
     )
-    facts: dict[str, Any] = {"alignments": alignment_facts(found), "sections": [s.name for s in sections]}
+    facts: dict[str, Any] = {
+        "alignments": alignment_facts(found),
+        "sections": [s.name for s in sections],
+    }
     if out is not None:
         with atomic_path(out) as temporary:
             temporary.write_text(json.dumps(facts, indent=2), encoding="utf-8")

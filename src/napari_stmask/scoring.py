@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from . import models
 from .analysis.denoising import (
@@ -17,6 +18,7 @@ from .analysis.denoising import (
 )
 from .analysis.scores import against_truth, spatial_scores
 from .core.errors import DataError, ParameterError
+from .core.joint import joint_of
 from .core.params import DomainParams
 from .core.progress import Progress, Steps, drain
 from .core.provenance import read_record, records
@@ -32,6 +34,7 @@ def score_section(
 ) -> dict[str, dict[str, float]]:
     """ARI, NMI, AMI, PAS, CHAOS of domain columns and of both training-free controls.
 
+    Of joined sections, each has rows of its own too.
     Annotation scores count annotated spots only, spatial scores all assigned ones. The controls
     use as many domains as the first column scored.
 
@@ -84,9 +87,24 @@ def score_section(
                 f"{section.where}: no spot has both '{truth}' and '{name}'",
                 "give columns that overlap",
             )
-        spatial = spatial_scores(section.coords[known], labels[known].astype(str).to_numpy())
-        out[name] = against_truth(obs[truth], labels) | spatial
+        for part, rows in _parts(section):
+            inside = known & rows
+            if (inside & obs[truth].notna().to_numpy()).any():
+                spatial = spatial_scores(
+                    section.coords[inside], labels[inside].astype(str).to_numpy()
+                )
+                out[name + part] = against_truth(obs[truth][rows], labels[rows]) | spatial
     return out
+
+
+def _parts(section: Section) -> list[tuple[str, NDArray[np.bool_]]]:
+    """All spots, and of joined sections those of each."""
+    whole = [("", np.ones(section.n_spots, dtype=bool))]
+    joint = joint_of(section.adata)
+    if joint is None:
+        return whole
+    names = section.adata.obs["section"].astype(str).to_numpy()
+    return whole + [(f", {name}", names == name) for name in dict.fromkeys(names)]
 
 
 def denoising_steps(

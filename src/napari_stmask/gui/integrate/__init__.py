@@ -1,0 +1,1 @@
+"""The dock *Integrate sections*: several sections as one run."""

@@ -1,0 +1,178 @@
+"""The sections of a run: ticked, in their order, with the gaps between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+
+from ..guard import slot
+from ..model import Item
+from ..parts import plain_tip
+
+__all__ = ["SectionsTable"]
+
+_HEADS = ("Section", "Spots", "Genes", "µm / unit", "Gap µm")
+_TIPS = (
+    "Ticked sections are integrated, from top to bottom; Space ticks one.",
+    "Number of spots.",
+    "Number of genes.",
+    "Micrometres of one unit of the coordinates; unknown where no file says it.",
+    "Distance from this section to the next ticked one; double-click to change it.",
+)
+_WIDTHS = (0, 50, 56, 62, 58)
+_GAP = len(_HEADS) - 1
+_ROW = 24
+_LOW, _HIGH = 2, 10
+"""Fewest and most rows that are seen at once."""
+_ID = Qt.ItemDataRole.UserRole
+
+
+class SectionsTable(QTableWidget):
+    """One row an open section; ``changed`` on every edit.
+
+    Order, ticks and gaps belong to a section as long as it is open.
+    """
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__(0, len(_HEADS))
+        self._off: set[str] = set()
+        self._order: list[str] = []
+        self._gaps: dict[str, float] = {}
+        self._spacing = 10.0
+        self._serial = False
+        self.setHorizontalHeaderLabels(_HEADS)
+        for column, tip in enumerate(_TIPS):
+            self.horizontalHeaderItem(column).setToolTip(tip)
+        self.setAccessibleName("Sections to integrate; Space ticks one")
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setTabKeyNavigation(False)
+        self.setShowGrid(False)
+        self.verticalHeader().hide()
+        self.verticalHeader().setDefaultSectionSize(_ROW)
+        # napari's theme draws ticks without a frame.
+        self.setStyleSheet("QTableWidget::indicator:unchecked { border: 1px solid #808080; }")
+        header = self.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setMinimumSectionSize(30)
+        for column, width in enumerate(_WIDTHS):
+            how = QHeaderView.ResizeMode.Fixed if width else QHeaderView.ResizeMode.Stretch
+            header.setSectionResizeMode(column, how)
+            if width:
+                header.resizeSection(column, width)
+        self.itemChanged.connect(self._on_item)
+
+    def show_items(self, items: Iterable[Item]) -> None:
+        """List the open sections; those that are new come last and are ticked."""
+        known = {item.id: item for item in items}
+        self._order = [key for key in self._order if key in known]
+        self._order += [key for key in known if key not in self._order]
+        current = self.current_id()
+        with QSignalBlocker(self):
+            self.setRowCount(len(self._order))
+            for row, key in enumerate(self._order):
+                self._fill(row, known[key])
+            self._show_gaps()
+        self.select_id(current)
+        rows = min(max(len(self._order), _LOW), _HIGH)
+        self.setFixedHeight(rows * _ROW + self.horizontalHeader().sizeHint().height() + 6)
+
+    def show_gaps(self, *, serial: bool, spacing: float) -> None:
+        """Whether sections have gaps, and how wide those are that nobody has set."""
+        self._serial, self._spacing = serial, spacing
+        with QSignalBlocker(self):
+            self._show_gaps()
+
+    def ticked(self) -> list[str]:
+        """Ids of the ticked sections, in their order."""
+        return [key for key in self._order if key not in self._off]
+
+    def gaps(self) -> list[float] | None:
+        """Gaps between the ticked sections in µm; None where all are the usual one."""
+        keys = self.ticked()[:-1]
+        if not self._serial or not any(key in self._gaps for key in keys):
+            return None
+        return [self._gaps.get(key, self._spacing) for key in keys]
+
+    def current_id(self) -> str:
+        """Id of the current row; empty without one."""
+        row = self.currentRow()
+        return self._order[row] if 0 <= row < min(len(self._order), self.rowCount()) else ""
+
+    def select_id(self, key: str) -> None:
+        """Make the row of a section the current one."""
+        if key in self._order:
+            with QSignalBlocker(self):
+                self.setCurrentCell(self._order.index(key), 0)
+
+    def move_row(self, step: int) -> bool:
+        """Move the current section by ``step`` rows; whether there was room."""
+        row = self.currentRow()
+        target = row + step
+        if not (0 <= row < len(self._order) and 0 <= target < len(self._order)):
+            return False
+        self._order.insert(target, self._order.pop(row))
+        return True
+
+    def _fill(self, row: int, item: Item) -> None:
+        scale = item.section.um_per_px
+        values = (
+            item.label,
+            f"{item.section.n_spots:,}",
+            f"{item.section.n_genes:,}",
+            f"{scale:.4g}" if scale is not None else "unknown",
+            "",
+        )
+        for column, text in enumerate(values):
+            cell = QTableWidgetItem(text)
+            cell.setToolTip(plain_tip(text))
+            flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+            if column == 0:
+                cell.setData(_ID, item.id)
+                flags |= Qt.ItemFlag.ItemIsUserCheckable
+                on = item.id not in self._off
+                cell.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
+            else:
+                cell.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+            cell.setFlags(flags)
+            self.setItem(row, column, cell)
+
+    def _show_gaps(self) -> None:
+        """Every ticked section but the last has a gap below it."""
+        with_gap = set(self.ticked()[:-1]) if self._serial else set()
+        plain = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
+        for row, key in enumerate(self._order):
+            cell = self.item(row, _GAP)
+            if cell is None:
+                continue
+            has = key in with_gap
+            cell.setText(f"{self._gaps.get(key, self._spacing):g}" if has else "")
+            cell.setFlags(plain | Qt.ItemFlag.ItemIsEditable if has else plain)
+
+    @slot
+    def _on_item(self, cell: QTableWidgetItem) -> None:
+        key = self._order[cell.row()]
+        if cell.column() == 0:
+            on = cell.checkState() == Qt.CheckState.Checked
+            (self._off.discard if on else self._off.add)(key)
+        elif cell.column() == _GAP:
+            self._take_gap(key, cell.text())
+        with QSignalBlocker(self):
+            self._show_gaps()
+        self.changed.emit()
+
+    def _take_gap(self, key: str, text: str) -> None:
+        """A number from 0 is a gap; anything else restores the usual one."""
+        try:
+            value = float(text.replace(",", "."))
+        except ValueError:
+            value = -1.0
+        if 0 <= value < 1e6:
+            self._gaps[key] = value
+        else:
+            self._gaps.pop(key, None)
