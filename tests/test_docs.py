@@ -27,6 +27,7 @@ METHOD_PAGES = {
     name: ROOT / "docs" / "methods" / f"{name}.md" for name in (*available(), *predictors())
 }
 TABLES = ("parameters", "presets")
+TABLE_PAGES = METHOD_PAGES | {"integration": ROOT / "docs" / "integration.md"}
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _NOT_OURS = {
@@ -90,7 +91,12 @@ def preset_table(params: type[Params]) -> list[str]:
 
 def _table(kind: str, method: str) -> str:
     make = parameter_table if kind == "parameters" else preset_table
-    return "\n".join(make(params_of(method)))
+    return "\n".join(make(_params(method)))
+
+
+def _params(page: str) -> type[Params]:
+    """The parameter model that a page has the tables of."""
+    return stm.JointParams if page == "integration" else params_of(page)
 
 
 def _between(kind: str) -> re.Pattern[str]:
@@ -98,22 +104,24 @@ def _between(kind: str) -> re.Pattern[str]:
 
 
 @pytest.mark.parametrize("kind", TABLES)
-@pytest.mark.parametrize("method", METHOD_PAGES)
+@pytest.mark.parametrize("method", TABLE_PAGES)
 def test_tables_are_those_of_the_code(method: str, kind: str) -> None:
-    text = METHOD_PAGES[method].read_text(encoding="utf-8")
+    text = TABLE_PAGES[method].read_text(encoding="utf-8")
     found = _between(kind).search(text)
-    assert found, f"{METHOD_PAGES[method]} has no table of {kind}"
+    assert found, f"{TABLE_PAGES[method]} has no table of {kind}"
     message = f"{kind} of {method} have changed: run python tests/test_docs.py"
     assert found.group(2).strip() == _table(kind, method), message
 
 
-@pytest.mark.parametrize("method", METHOD_PAGES)
+@pytest.mark.parametrize("method", TABLE_PAGES)
 def test_every_parameter_stands_in_the_table_with_default_and_bounds(method: str) -> None:
     """Reads the page as a reader would, not as `parameter_table` writes it."""
-    text = METHOD_PAGES[method].read_text(encoding="utf-8")
-    lines = [line.split("|") for line in text.splitlines() if line.startswith("| `")]
+    text = TABLE_PAGES[method].read_text(encoding="utf-8")
+    found = _between("parameters").search(text)
+    assert found
+    lines = [line.split("|") for line in found.group(2).splitlines() if line.startswith("| `")]
     rows = {cells[1].strip(" `"): [c.strip() for c in cells] for cells in lines if len(cells) == 7}
-    fields = describe(params_of(method))
+    fields = describe(_params(method))
     assert list(rows) == [f.name for f in fields]
     for f in fields:
         default, allowed = rows[f.name][2], rows[f.name][3]
@@ -323,7 +331,7 @@ def test_citation_file() -> None:
 
 
 def _rewrite() -> None:
-    for method, path in METHOD_PAGES.items():
+    for method, path in TABLE_PAGES.items():
         text = path.read_text(encoding="utf-8")
         for kind in TABLES:
             table = _table(kind, method)

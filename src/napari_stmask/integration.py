@@ -172,6 +172,10 @@ def iter_integrate(
         raise ParameterError(f"{len(sections)} sections were given", "give two or more")
     of_joint, of_method = split_values(values)
     chain = _joint_params(joint, of_joint)
+    if gaps_um is not None and chain.arrangement != "serial":
+        raise ParameterError(
+            f"gaps_um was given for {chain.arrangement} sections", "use arrangement serial"
+        )
     run_params = settings(chosen, sections[0], params, preset, of_method, model=model)
     key = chosen.name if key_added is None else key_added
     for section in sections:
@@ -222,8 +226,7 @@ def _joint_params(joint: JointParams | str | None, values: dict[str, Any]) -> Jo
                 f"joint and {', '.join(values)} were both given", "give complete settings or values"
             )
         return joint
-    preset = values.get("arrangement", "separate") if joint is None else joint
-    return JointParams.preset(preset if preset in JointParams.PRESETS else "separate", **values)
+    return JointParams.preset("separate" if joint is None else joint, **values)
 
 
 def _alignments(

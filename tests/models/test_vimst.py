@@ -12,6 +12,7 @@ from tests.helpers import banded
 from napari_stmask.core.errors import DataError, FileFormatError, ParameterError
 from napari_stmask.core.histology import Histology
 from napari_stmask.core.joining import join_sections
+from napari_stmask.core.joint import joint_of
 from napari_stmask.core.progress import drain
 from napari_stmask.core.result import Fit
 from napari_stmask.core.section import Section
@@ -20,7 +21,7 @@ from napari_stmask.io.sample import sample_section
 from napari_stmask.models import get
 from napari_stmask.models.dual_inference import reconstruct, unit
 from napari_stmask.models.expression_input import prepare
-from napari_stmask.models.image_input import SECTIONS, encoded, image_input
+from napari_stmask.models.image_input import encoded, image_input
 from napari_stmask.models.spamask.params import SpaMaskParams
 from napari_stmask.models.vimst.fusion import fused
 from napari_stmask.models.vimst.method import graph_of, masking_of
@@ -396,7 +397,7 @@ def test_labels_never_reach_the_fit() -> None:
     data.adata.obs["section"], data.adata.obs["ground_truth"] = band, band
     told = run("vimst", data, image_encoder=KEY, link_sections=True, **SMALL)
     np.testing.assert_array_equal(plain.embedding, told.embedding)
-    assert SECTIONS not in get("vimst").extras(data, ViMSTParams(image_encoder=KEY))
+    assert joint_of(data.adata) is None
 
 
 def test_model_with_an_image_says_so_of_coarse_images(section: Section, tmp_path) -> None:
@@ -442,7 +443,7 @@ def test_joined_sections_are_linked_or_not() -> None:
     joined = with_features(join_sections(halves))
     method, params = get("vimst"), ViMSTParams(link_sections=False)
     bare = joined.bare(obsm=method.extras(joined, params))
-    own = bare.adata.obsm[SECTIONS].ravel()
+    own = bare.joint.codes
     apart, linked = graph_of(bare, params), graph_of(bare, ViMSTParams())
     i, j = apart.nonzero()
     assert (own[i] == own[j]).all()

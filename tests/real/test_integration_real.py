@@ -6,7 +6,8 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 import napari_stmask as stm
-from napari_stmask.core.joining import join_sections, section_codes, split_joined
+from napari_stmask.core.joining import join_sections, split_joined
+from napari_stmask.core.joint import joint_of
 from napari_stmask.core.section import Section
 
 
@@ -41,14 +42,14 @@ def test_joined_halves_give_the_domains_of_the_whole(data_dir, with_features: bo
         values["image_encoder"] = "obsm:patches"
     parts = halves(whole)
     joined = join_sections(parts, placement="as_is")
-    assert np.bincount(section_codes(joined)).tolist() == [p.n_spots for p in parts]
+    assert np.bincount(joint_of(joined.adata).codes).tolist() == [p.n_spots for p in parts]
     together = stm.run("vimst", joined, **values)
     alone = stm.run("vimst", whole, **values)
     assert bool(together.views) == bool(alone.views) == with_features
     names = joined.adata.obs_names
     expected = whole.adata.obs["vimst"].loc[names].astype(str)
     assert adjusted_rand_score(expected, joined.adata.obs["vimst"].astype(str)) >= 0.7
-    codes = section_codes(joined)
+    codes = joint_of(joined.adata).codes
     i, j = together.fit.graph.nonzero()
     assert (codes[i] != codes[j]).any()  # the parts are linked across the cut
     split_joined(joined, parts)

@@ -1,8 +1,9 @@
 """Links between the spots of several sections.
 
-Within a section a method links spots as it always does. Across sections there are four ways:
-the nearest spots of the neighbouring section (serial sections, superimposed), nearest spots in
-three dimensions (as SpaMask was published for several sections: Min, Fang et al., PLOS
+Within a section a method links spots as it always does. Across sections there are five ways:
+the nearest spots of the neighbouring section (serial sections, superimposed), those most alike
+among the near ones, which forgives an alignment that is not perfect, nearest spots in three
+dimensions (as SpaMask was published for several sections: Min, Fang et al., PLOS
 Computational Biology 21(4), e1012881, 2025), nearest spots in a common plane (adjoining parts),
 and mutual nearest neighbours in expression, which need no common frame (Haghverdi et al.,
 Nature Biotechnology 36, 421, 2018).

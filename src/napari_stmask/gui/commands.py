@@ -17,6 +17,7 @@ DOCKS = {
     "Analyse": ("analyse.dock", "AnalyseDock"),
     "Predict genes": ("predict.dock", "PredictDock"),
     "Gene modules": ("genes.dock", "GenesDock"),
+    "Integrate sections": ("integrate.dock", "IntegrateDock"),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
@@ -132,6 +132,16 @@ class ParamsForm(QWidget):
         """Grey fields that do not count as things stand, by name with the reason."""
         self._fixed = dict(reasons)
         self._grey()
+
+    def leave_out(self, names: Collection[str]) -> None:
+        """Hide fields that stand elsewhere; they keep their values."""
+        for name in names:
+            widget = self.fields[name]
+            for layout in (self._main, self._more):
+                label = layout.labelForField(widget)
+                if label is not None:
+                    label.hide()
+            widget.hide()
 
     def values(self) -> dict[str, Any]:
         """What the fields hold, by name."""

@@ -77,6 +77,10 @@ class Job:
         count = getattr(self.params, "n_domains", 1)
         return f"{self.key}, " + (f"{count} domains" if count != 1 else "1 domain")
 
+    def touches(self, section_id: str) -> bool:
+        """Whether the run is on that section."""
+        return section_id == self.section_id
+
     def steps(self) -> Steps[Any]:
         """The run itself, for a worker thread; what it returns goes to `accept`."""
         from .. import models

@@ -327,7 +327,7 @@ class Session:
         if self._runner is None:
             return False
         jobs = [*self._runner.waiting, *([self._runner.current] if self._runner.current else [])]
-        return any(job.section_id == section_id for job in jobs)
+        return any(job.touches(section_id) for job in jobs)
 
     def _revive(self, item: Item) -> None:
         """Take a section in again that was dropped with its last layer."""

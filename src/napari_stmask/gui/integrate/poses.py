@@ -61,7 +61,7 @@ class Turn:
         """(3, 3) from coordinates of the moving section to those of the fixed one."""
         flip = np.diag([-1.0 if self.mirrored else 1.0, 1.0, 1.0])
         flip[0, 2] = 2 * middle[0] if self.mirrored else 0.0
-        shift = target + (self.dx, self.dy) - middle
+        shift = target + np.array([self.dx, self.dy]) - middle
         return np.asarray(rigid_about(middle, math.radians(self.angle), shift) @ flip)
 
 
@@ -201,6 +201,5 @@ def _moved(alignment: Alignment, matrix: Matrix) -> Alignment:
     """The same fit to a neighbour that lies elsewhere."""
     change = matrix @ inverse(alignment.matrix)
     others = tuple(replace(p, matrix=change @ p.matrix) for p in alignment.alternatives)
-    return replace(
-        alignment, matrix=matrix, mirrored=is_mirrored(matrix), alternatives=others
-    )  # fmt: skip
+    mirrored = is_mirrored(matrix)
+    return replace(alignment, matrix=matrix, mirrored=mirrored, alternatives=others)

@@ -9,6 +9,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QFormLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from ...core.joint import JointParams
+from ...core.params import describe
 from ..fields import make_button
 from ..guard import slot
 from ..model import Item
@@ -19,20 +20,17 @@ from .sections_table import SectionsTable
 __all__ = ["SectionsPart"]
 
 _KINDS = {
-    "separate": (
-        "Separate pieces or donors",
-        "Every section is a piece of its own. They are not laid on one another; spots alike in "
-        "expression may be linked.",
-    ),
-    "serial": (
-        "Serial slices of one block",
-        "Slices from one block, top to bottom. They are aligned, and a spot is linked to those "
-        "above and below it.",
-    ),
-    "adjoining": (
-        "Adjoining parts of one tissue",
-        "Parts of one tissue that share a frame, side by side. Spots are linked across the seam.",
-    ),
+    "separate": "Separate pieces or donors",
+    "serial": "Serial slices of one block",
+    "adjoining": "Adjoining parts of one tissue",
+}
+_MEANS = {
+    "separate": "Every section is a piece of its own. They are not laid on one another; spots "
+    "alike in expression are linked.",
+    "serial": "Slices from one block, top to bottom. They are aligned, and a spot is linked to "
+    "those above and below it.",
+    "adjoining": "Parts of one tissue that share a frame, side by side. Spots are linked across "
+    "the seam.",
 }
 
 
@@ -58,13 +56,13 @@ class SectionsPart(QWidget):
         layout.addLayout(row)
         self.kind = narrow_combo(QComboBox())
         self.kind.setAccessibleName("How the sections belong together")
-        for name, (title, _) in _KINDS.items():
+        for name, title in _KINDS.items():
             self.kind.addItem(title, name)
         self.kind.setToolTip("How the sections belong together.")
         self.kind.currentIndexChanged.connect(self._on_edit)
-        top = next(m.le for m in JointParams.model_fields["spacing_um"].metadata if hasattr(m, "le"))
+        most = next(info.maximum for info in describe(JointParams) if info.name == "spacing_um")
         self.spacing = QDoubleSpinBox()
-        self.spacing.setRange(0.0, float(top))
+        self.spacing.setRange(0.0, float(most or 0))
         self.spacing.setDecimals(1)
         self.spacing.setValue(JointParams().spacing_um)
         self.spacing.setSuffix(" \u00b5m")
@@ -123,7 +121,7 @@ class SectionsPart(QWidget):
         serial = self.arrangement == "serial"
         self.table.show_gaps(serial=serial, spacing=self.spacing.value())
         self.spacing.setEnabled(serial)
-        self.means.setText(_KINDS[self.arrangement][1])
+        self.means.setText(_MEANS[self.arrangement])
         items = self.items()
         for button in (self.up, self.down):
             button.setEnabled(self.table.rowCount() > 1)
