@@ -7,6 +7,7 @@
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --analyse DATA
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --predict DATA
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --genes DATA [FILE]
+    xvfb-run -a -s "-screen 0 1600x1000x24" python docs/make_screenshots.py --integrate DATA
 
 Without PATH the generated example is shown. DATA is a folder with the real sections that the tests
 use; files of several platforms are opened from it. FILE is a section that has gene modules already.
@@ -425,6 +426,54 @@ def genes(data: Path, ready: str | None = None) -> None:
     viewer.close()
 
 
+def integrate(data: Path) -> None:
+    """Two neighbouring slices of a cortex, one turned: aligned, integrated, stacked."""
+    from napari_stmask import read
+    from napari_stmask.gui.commands import open_dock
+
+    viewer, session, _ = new_viewer()
+    for name in ("151673", "151674"):
+        section = read(data / "dlpfc_visium" / f"{name}.h5ad", name=name)
+        session.add(section)
+    viewer.reset_view()
+    dock = open_dock(viewer, "Integrate sections")
+    dock.sections.kind.setCurrentIndex(dock.sections.kind.findData("serial"))
+    shoot(viewer, "integrate-sections.png", SMALL)
+
+    dock.open_tab("Alignment")
+    dock.align.run.click()
+    settle(300, lambda: not dock.align.busy)
+    if not dock.strip.isHidden():
+        raise SystemExit(dock.strip.text.text())
+    dock.align.adjust.shown.setChecked(True)
+    adjust = dock.align.adjust
+    adjust.angle.box.setValue(adjust.angle.value() + 12)
+    settle(5, lambda: not adjust._later.isActive())
+    shoot(viewer, "integrate-align.png", SMALL)
+    adjust.reset.click()
+    adjust.shown.setChecked(False)
+
+    dock.open_tab("Run")
+    dock.run_part.form.set_values({"n_domains": 7, "epochs": 60, "replicates": 1})
+    settle(60, lambda: dock.run_part.cost.text().startswith("Estimate"))
+    shoot(viewer, "integrate-run.png", SMALL)
+    dock.run_part.start()
+    settle(900, lambda: session.runner.current is None)
+    if dock.card.job.failure is not None:
+        raise SystemExit(dock.card.job.failure.details)
+    dock.result.grid.click()
+    dock.result.umap_fold.expand(animate=False)
+    dock.result.umap.run.click()
+    settle(300, lambda: dock.result.umap.found is not None)
+    settle(1)
+    dock.scroller.verticalScrollBar().setValue(0)
+    shoot(viewer, "integrate-result.png", SMALL)
+    dock.result.solid.click()
+    dock.scroller.ensureWidgetVisible(dock.result.umap.export)
+    shoot(viewer, "integrate-stack.png", SMALL)
+    viewer.close()
+
+
 def paint(viewer) -> None:
     """Two regions: label 1 in a corner of the section, label 2 around it."""
     import numpy as np
@@ -523,5 +572,7 @@ if __name__ == "__main__":
             predict(Path(sys.argv[2]))
         elif sys.argv[1:2] == ["--genes"]:
             genes(Path(sys.argv[2]), *sys.argv[3:4])
+        elif sys.argv[1:2] == ["--integrate"]:
+            integrate(Path(sys.argv[2]))
         else:
             main(sys.argv[1] if len(sys.argv) > 1 else None)

@@ -388,7 +388,7 @@ def test_a_doubtful_alignment_is_refused_with_what_is_wrong() -> None:
     assert_untouched(sections, before)
     out = stm.integrate("spamask", sections, arrangement="serial", accept_poor=True, **FAST)
     problem = out.alignments[1].problem
-    assert problem == caught.value.problem
+    assert problem.startswith(caught.value.problem)
     assert out.alignments[1].residual > 200
     assert problem in out.joined.notes
     record = read_record(strip.adata, "spamask")
@@ -459,9 +459,7 @@ def test_sections_of_different_scales_keep_their_size() -> None:
     first, second = serial_sections()
     second.adata.obsm["spatial"] = second.coords / 0.25
     second = Section(second.adata, name="s1", um_per_px=0.25, platform="visium")
-    out = stm.integrate(
-        "spamask", [first, second], arrangement="serial", transforms=HERE, **FAST
-    )
+    out = stm.integrate("spamask", [first, second], arrangement="serial", transforms=HERE, **FAST)
     straight = stm.integrate(
         "spamask", serial_sections(), arrangement="serial", transforms=HERE, **FAST
     )
@@ -579,7 +577,7 @@ def test_an_image_that_one_section_lacks_is_left_out_and_said() -> None:
     out = stm.integrate("vimst", [first, second], **FAST)
     assert not out.result.views
     assert any("image is left out" in note for note in out.joined.notes)
-    with pytest.raises(DataError, match="part1.*has none"):
+    with pytest.raises(DataError, match=r"part1.*has none"):
         stm.integrate("vimst", [first, second], use_image="yes", **FAST)
 
 
@@ -631,8 +629,9 @@ def test_nothing_of_a_run_is_kept() -> None:
 def simulated(links: str, standardise: str) -> tuple[float, float]:
     """iLISI and ARI of four superimposed sections with a batch shift of their genes."""
     sections = serial_sections(4, 20, 20, 200, fold=1.5, shift=0.3, seed=1)
+    joint = JointParams.preset("paper", links=links, standardise=standardise)
     out = stm.integrate(
-        "spamask", sections, joint=JointParams.preset("paper", links=links, standardise=standardise),
+        "spamask", sections, joint=joint,
         transforms=[np.eye(3)] * 4, n_domains=5, epochs=25, replicates=1, threads=1,
         baselines=False, scores=False,
     )  # fmt: skip

@@ -26,6 +26,7 @@ from .core.result import Result, key_problem
 from .core.section import Section
 from .features.alignment import Alignment, align_sections, given
 from .features.graph import within_groups
+from .features.harmony import require_harmony
 from .models.image_input import encode_sections
 from .pipeline import Data, as_section
 from .settings import settings
@@ -168,6 +169,8 @@ def iter_integrate(
         )
     yield Progress(0, 0, "reading")
     sections = [as_section(one) for one in data]
+    if len({id(section.adata) for section in sections}) < len(sections):
+        raise ParameterError("a section was given twice", "give each once")
     if len(sections) < 2:
         raise ParameterError(f"{len(sections)} sections were given", "give two or more")
     of_joint, of_method = split_values(values)
@@ -176,6 +179,8 @@ def iter_integrate(
         raise ParameterError(
             f"gaps_um was given for {chain.arrangement} sections", "use arrangement serial"
         )
+    if chain.correction != "none":
+        require_harmony()
     run_params = settings(chosen, sections[0], params, preset, of_method, model=model)
     key = chosen.name if key_added is None else key_added
     for section in sections:
@@ -246,11 +251,20 @@ def _alignments(
                 f"{len(transforms)} transforms were given for {len(sections)} sections",
                 "give one for each",
             )
-        return [t if isinstance(t, Alignment) else given(np.asarray(t)) for t in transforms]
+        return [_given(t, s) for t, s in zip(transforms, sections, strict=True)]
     if chain.arrangement == "separate":
         return []
     method = chain.align_by if chain.arrangement == "serial" else "none"
     return (yield from align_sections(sections, method=method, flip=chain.flip, seed=seed))
+
+
+def _given(transform: Alignment | ArrayLike, section: Section) -> Alignment:
+    if isinstance(transform, Alignment):
+        return transform
+    try:
+        return given(np.asarray(transform))
+    except ParameterError as error:
+        raise ParameterError(f"{section.where}: {error.problem}", error.remedy) from None
 
 
 def joined_for_run(

@@ -19,8 +19,7 @@ from napari_stmask.features.joint_graph import (
 PITCH = 1.0
 SHEET = hexagons(14, 14, PITCH)
 N = len(SHEET)
-X, Y = SHEET.T
-INTERIOR = (X > 2) & (X < X.max() - 2) & (Y > 2) & (Y < Y.max() - 2)
+INTERIOR = ((SHEET > 2) & (SHEET.max(axis=0) - SHEET > 2)).all(axis=1)
 
 
 def build(coords: np.ndarray, k: int | None) -> sp.csr_matrix:
@@ -35,7 +34,7 @@ def stack(n_sections: int, spacing: float, sheet: np.ndarray = SHEET) -> tuple:
 
 def side_by_side(n_sections: int, sheet: np.ndarray = SHEET) -> np.ndarray:
     shift = 10 * np.ptp(sheet[:, 0])
-    return np.concatenate([sheet + (i * shift, 0) for i in range(n_sections)])
+    return np.concatenate([sheet + np.array([i * shift, 0]) for i in range(n_sections)])
 
 
 def graph_of(joint: Joint, values: np.ndarray | None = None) -> sp.csr_matrix:
@@ -62,9 +61,7 @@ def split(graph: sp.csr_matrix, codes: np.ndarray) -> tuple[np.ndarray, np.ndarr
 def test_stacked_sheets_at_a_tenth_of_the_pitch(n_sections: int) -> None:
     """Check 10: with k = 7 S - 1, 7 (S - 1) links across and 6 within at every inner spot."""
     codes, positions = stack(n_sections, 0.1 * PITCH)
-    settings = JointParams(
-        arrangement="serial", links="depth", depth_neighbours=7 * n_sections - 1
-    )
+    settings = JointParams(arrangement="serial", links="depth", depth_neighbours=7 * n_sections - 1)
     graph = graph_of(Joint(codes, positions, settings))
     assert is_symmetric(graph)
     within, across = split(graph, codes)
@@ -77,7 +74,7 @@ def test_stacked_sheets_at_a_tenth_of_the_pitch(n_sections: int) -> None:
 @pytest.mark.parametrize("n_sections", [2, 4])
 def test_sheets_far_apart_are_single_graphs(n_sections: int) -> None:
     """Check 10: at ten times the extent nothing crosses."""
-    codes, positions = stack(n_sections, 10 * np.ptp(X))
+    codes, positions = stack(n_sections, 10 * np.ptp(SHEET[:, 0]))
     k = 7 * n_sections - 1
     settings = JointParams(arrangement="serial", links="depth", depth_neighbours=k)
     graph = graph_of(Joint(codes, positions, settings))
@@ -105,7 +102,7 @@ def test_automatic_number_of_neighbours_in_space(n_sections: int, expected: int)
 
 
 def test_a_sheet_cut_in_two_is_whole_again() -> None:
-    left = np.median(X) > X
+    left = SHEET[:, 0] < np.median(SHEET[:, 0])
     order = np.r_[np.flatnonzero(left), np.flatnonzero(~left)]
     codes = (~left[order]).astype(int)
     positions = np.column_stack([SHEET[order], np.zeros(N)])
@@ -171,6 +168,18 @@ def test_quota_links_against_brute_force(reach: float, max_gap, near: set) -> No
     joint = Joint(codes, positions)
     found = quota_links(joint, k=2, reach=reach, max_gap=max_gap).toarray()
     np.testing.assert_array_equal(found, brute_force_quota(joint, 2, reach, near))
+
+
+@pytest.mark.parametrize(("reach", "linked"), [(0.3, False), (0.5, True)])
+def test_reach_counts_in_distances_between_spots(reach: float, linked: bool) -> None:
+    """A second sheet, 0.4 of these distances aside."""
+    pitch = 3.0
+    codes = np.repeat([0, 1], N)
+    plane = np.concatenate([pitch * SHEET, pitch * SHEET + np.array([0.4 * pitch, 0])])
+    settings = JointParams(arrangement="serial", cross_reach=reach)
+    joint = Joint(codes, np.column_stack([plane, codes]), settings)
+    graph = joint_graph(pitch * side_by_side(2), joint, build, pitch=pitch, n_near=6)
+    assert bool(graph[:N, N:].nnz) == linked
 
 
 def test_sections_of_one_depth_are_neighbours_and_missing_ones_are_skipped() -> None:

@@ -20,10 +20,10 @@ FAST = {
 
 def asymmetric() -> np.ndarray:
     """(n, 2) places 100 µm apart in an L with a bump, which no turn or mirror brings back."""
-    row, column = np.divmod(np.arange(26 * 26), 26)
+    row, column = np.divmod(np.arange(18 * 18), 18)
     points = np.column_stack([(column + 0.5 * (row % 2)) * 100.0, row * 50 * np.sqrt(3)])
     x, y = points.T
-    inside = (x < 1100) | (y > 1300) | ((x - 1300) ** 2 + (y - 300) ** 2 < 350**2)
+    inside = (x < 760) | (y > 900) | ((x - 900) ** 2 + (y - 210) ** 2 < 245**2)
     return points[inside]
 
 
@@ -41,10 +41,12 @@ def slice_of(
     """A slice of the same tissue, turned by ``matrix``; genes follow three bands of it."""
     tissue = asymmetric()
     rng = np.random.default_rng(seed)
-    band = np.digitize(tissue[:, 0] + 0.4 * tissue[:, 1], [800, 1700])
+    band = np.digitize(tissue[:, 0] + 0.4 * tissue[:, 1], [560, 1190])
     mean = np.full((len(tissue), 36), 1.5)
     for i in range(3):
         mean[band == i, 12 * i : 12 * i + 12] = 7.0
+    # And some of them to one side, so that bands turned over do not agree.
+    mean[:, ::2] *= (0.3 + 2.0 * tissue[:, [1]] / tissue[:, 1].max()) ** 1.5
     places = tissue if matrix is None else tissue @ matrix[:2, :2].T + matrix[:2, 2]
     adata = AnnData(sparse.csr_matrix(rng.poisson(mean).astype(np.float32)))
     adata.obs_names = [f"spot{i}" for i in range(len(tissue))]
@@ -52,7 +54,9 @@ def slice_of(
     adata.obs["band"] = np.array(["left", "middle", "right"])[band]
     adata.obs["band"] = adata.obs["band"].astype("category")
     adata.obsm["spatial"] = places / (um or 1.0)
-    return Section(adata, name=name, um_per_px=um, platform="visium", spot_diameter=55.0 / (um or 1))
+    return Section(
+        adata, name=name, um_per_px=um, platform="visium", spot_diameter=55.0 / (um or 1)
+    )
 
 
 def open_three(viewer):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
@@ -9,9 +11,11 @@ from qtpy.QtWidgets import QApplication
 from tests.gui.helpers import click
 from tests.gui.integrate_helpers import FAST, open_three, ran
 
+from napari_stmask.core.progress import Progress
 from napari_stmask.core.provenance import read_record
 from napari_stmask.gui import layers
 from napari_stmask.gui.commands import open_dock
+from napari_stmask.gui.integrate import umap_part
 
 WAIT = 60_000
 
@@ -50,7 +54,7 @@ def places(viewer, item):
     return {id(layer): np.asarray(layer.data_to_world((0.0, 0.0)))[-2:] for layer in found}
 
 
-def test_the_whole_way(dock, items, viewer, qtbot):
+def test_the_whole_way(dock, items, viewer, qtbot, monkeypatch):
     session = dock.session
     aligned(qtbot, dock)
     frame = dock.align.table.frames.frame
@@ -73,23 +77,32 @@ def test_the_whole_way(dock, items, viewer, qtbot):
         assert layer is not None
         for code, color in enumerate(states[0].colors):
             rgb = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-            np.testing.assert_allclose(layer.colormap.map(code + 1)[..., :3].ravel(), rgb, atol=0.01)
+            np.testing.assert_allclose(
+                layer.colormap.map(code + 1)[..., :3].ravel(), rgb, atol=0.01
+            )
         assert read_record(item.section.adata, "spamask")["joint"]["sections"] == ["a", "b", "c"]
     known = dock.result.known
     np.testing.assert_allclose(known.composition.sum(axis=1), 1)
     shown = dock.result.scores.table.frames.frame
     assert shown["short"].tolist()[-1] == "SpaMask"
-    assert "Mean across" in shown["short"].tolist()
-    assert "Mean across" in dock.result.scores.table.frames.columns[1].tip
+    assert "Across" in shown["short"].tolist()
+    assert "neighbour mean with links across" in dock.result.scores.table.frames.columns[1].tip
     assert dock.result.truth.choice.currentText() == "band"
     assert dock.result.truth.table.frames.frame["section"].tolist() == ["a", "b", "c", "all"]
     assert session.selected_id == items[2].id
 
     grid(dock, items, viewer, qtbot)
+    replaced(dock, items, viewer)
     stacked(dock, viewer, qtbot)
-    layouts(dock, qtbot)
-    dock.setParent(None)
+    layouts(dock, qtbot, monkeypatch)
+    # The dock goes with its layer, and a new one shows what is known.
+    viewer.window.remove_dock_widget(dock)
+    assert viewer.dims.ndisplay == 2
     assert not [x for x in viewer.layers if x.name == "Sections in 3-D"]
+    again = open_dock(viewer, "Integrate sections")
+    assert again is not dock
+    assert again.result.known is known
+    assert not again.result.composition.isHidden()
 
 
 def grid(dock, items, viewer, qtbot):
@@ -117,6 +130,20 @@ def grid(dock, items, viewer, qtbot):
     assert [item.offset for item in items] == offsets
     assert [layer.visible for layer in viewer.layers] == seen
     assert (viewer.scene.camera.center, viewer.scene.camera.zoom) == camera
+
+
+def replaced(dock, items, viewer):
+    """Another answer ends the grid; what is visible then is of that answer."""
+    known = dock.result.known
+    offsets = [item.offset for item in items]
+    for item in items:
+        layers.find_layer(viewer, item.id, "domains").visible = False
+    dock.result.grid.click()
+    dock.result.show_known(replace(known))
+    assert not dock.result.grid.isChecked()
+    assert [item.offset for item in items] == offsets
+    assert all(layers.find_layer(viewer, item.id, "domains").visible for item in items)
+    dock.result.show_known(known)
 
 
 def stacked(dock, viewer, qtbot):
@@ -149,8 +176,15 @@ def stacked(dock, viewer, qtbot):
     dock.result.solid.click()
 
 
-def layouts(dock, qtbot):
-    """UMAP in the background."""
+def layouts(dock, qtbot, monkeypatch):
+    """UMAP in the background; what lays out is tested elsewhere, and slow to start."""
+
+    def quick(values, *, groups):
+        yield Progress(0, 1, "laying out spots")
+        assert len(values) == len(groups)
+        return np.ascontiguousarray(values[:, :2])
+
+    monkeypatch.setattr(umap_part, "umap_layout", quick)
     part = dock.result.umap
     dock.result.umap_fold.expand(animate=False)
     click(qtbot, part.run)
@@ -206,14 +240,3 @@ def test_a_section_that_is_read_again_in_between(dock, items, qtbot, monkeypatch
     assert "1 of them no longer open" in dock.result.facts.text()
     # Separate sections have no depth.
     assert not dock.result.solid.isEnabled()
-
-
-def test_a_new_dock_shows_what_is_known(dock, viewer, qtbot):
-    dock.open_tab("Run")
-    click(qtbot, dock.run_part.run)
-    ran(qtbot, dock)
-    viewer.window.remove_dock_widget(dock)
-    again = open_dock(viewer, "Integrate sections")
-    assert again is not dock
-    assert again.result.known is dock.result.known
-    assert not again.result.composition.isHidden()

@@ -23,7 +23,10 @@ def test_contributions(manifest):
         assert command.title[0].isupper()
         module, name = command.python_name.split(":")
         assert callable(getattr(importlib.import_module(module), name))
-    docks = {"Open tissue", "Find domains", "Domains", "Analyse", "Predict genes", "Gene modules"}
+    docks = {
+        *("Open tissue", "Find domains", "Domains", "Analyse", "Predict genes", "Gene modules"),
+        "Integrate sections",
+    }
     assert {w.display_name for w in parts.widgets} == docks
     assert not parts.keybindings
     assert set(parts.menus) == {
@@ -39,11 +42,11 @@ def test_docks_open_from_the_menu(make_napari_viewer, plugin):
     viewer = make_napari_viewer()
     names = (
         *("Open tissue", "Find domains", "Domains", "Analyse", "Predict genes"),
-        "Gene modules",
+        *("Gene modules", "Integrate sections"),
     )
     for name in names:
         viewer.window.add_plugin_dock_widget("napari-stmask", name)
-    assert len(viewer.window.dock_widgets) == 6
+    assert len(viewer.window.dock_widgets) == 7
 
 
 def test_reader_declines_what_is_not_ours(tmp_path):

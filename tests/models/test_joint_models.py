@@ -10,12 +10,19 @@ from napari_stmask.core.joint import Joint, JointParams, joint_of
 from napari_stmask.core.progress import drain
 from napari_stmask.core.result import Fit
 from napari_stmask.core.section import Section
-from napari_stmask.features.graph import within_groups
+from napari_stmask.features.graph import knn_graph, within_groups
 from napari_stmask.features.joint_graph import relinked
 from napari_stmask.models import get
 from napari_stmask.models.expression_input import normalised, prepare
-from napari_stmask.models.joint_input import Relinking, linked, relinking, section_codes
+from napari_stmask.models.joint_input import (
+    Relinking,
+    linked,
+    relinking,
+    section_codes,
+    tiled_coords,
+)
 from napari_stmask.models.spamask.params import SpaMaskParams
+from napari_stmask.nn.tiles import split_into_tiles
 
 SMALL = {
     "epochs": 5, "replicates": 1, "threads": 1, "n_domains": 4, "n_pcs_in": 12, "hidden": 24,
@@ -97,9 +104,7 @@ def test_sections_lie_apart_only_where_they_are_standardised_together() -> None:
 def test_joint_standardising_is_that_of_sections_side_by_side() -> None:
     whole, params = joined(2, standardise="joint"), SpaMaskParams(**SMALL)
     plain = join_sections(parts(2), placement="row").bare()
-    np.testing.assert_array_equal(
-        drain(prepare(whole, params)).x, drain(prepare(plain, params)).x
-    )
+    np.testing.assert_array_equal(drain(prepare(whole, params)).x, drain(prepare(plain, params)).x)
 
 
 @pytest.mark.parametrize("spots", [slice(None), slice(100, 140)])
@@ -252,6 +257,27 @@ def test_weights_of_links_across_reach_the_network() -> None:
     assert np.abs(light - apart).mean() < np.abs(full - apart).mean()
 
 
+def test_tiles_are_cut_through_superimposed_sections() -> None:
+    """The halo of three steps then holds neighbours, not the sections above and below whole."""
+    sections = serial_sections(4, 20, 20, 20)
+    whole = join_sections(sections, placement="row")
+    codes = joint_of(whole.adata).codes
+    plane = np.concatenate([s.coords for s in sections])
+    whole.joint = Joint(codes, np.column_stack([plane, 10.0 * codes]), JointParams(links="quota"))
+    graph = linked(whole, lambda coords, _: knn_graph(coords, 6), n_near=6, values=None)
+    np.testing.assert_array_equal(tiled_coords(whole), plane)
+    through, beside = (
+        sum(len(tile.index) for tile in split_into_tiles(coords, graph, size=400, hops=3))
+        for coords in (tiled_coords(whole), whole.coords)
+    )
+    assert through < 0.75 * beside
+    for links in ("none", "expression"):
+        settings = JointParams(links=links)
+        whole.joint = Joint(codes, whole.joint.positions, settings)
+        np.testing.assert_array_equal(tiled_coords(whole), whole.coords)
+    np.testing.assert_array_equal(tiled_coords(sections[0]), sections[0].coords)
+
+
 # Saved models
 
 
@@ -323,4 +349,3 @@ def test_denoised_genes_keep_the_level_of_their_section(method: str) -> None:
     values = normalised(whole, np.arange(80), SpaMaskParams(**SMALL)).toarray()
     expected = values[codes == 0].mean(axis=0) - values[codes == 1].mean(axis=0)
     assert np.corrcoef(gap[flag], expected[flag])[0, 1] > 0.99
-

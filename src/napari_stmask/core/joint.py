@@ -67,7 +67,7 @@ class JointParams(Params):
         ge=0.01,
         le=1,
         title="Weight of links across",
-        description="How much a link to another section counts beside one within.",
+        description="How much a quota or expression link counts beside one within a section.",
         json_schema_extra=_ADVANCED,
     )
     cross_reach: float = Field(
@@ -92,7 +92,7 @@ class JointParams(Params):
         le=500,
         title="Neighbours in space",
         description="Nearest spots of all sections together, for links by depth; automatic: those "
-        "within a section and the links across.",
+        "within a section and the links across. MMSRL takes all within its kernel.",
         json_schema_extra=_ADVANCED,
     )
     refresh: int = Field(
@@ -155,7 +155,7 @@ class Joint:
 
     @property
     def n_sections(self) -> int:
-        """Number of sections, those included that have no spot left."""
+        """Number of sections."""
         return int(self.codes.max()) + 1
 
     @property

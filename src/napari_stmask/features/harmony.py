@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import DataError, ParameterError, ResourceError
 
-__all__ = ["harmonise"]
+__all__ = ["harmonise", "require_harmony"]
 
 _LEAST = 30
 """Spots of one of Harmony's clusters."""
@@ -61,7 +61,7 @@ def harmonise(
     """
     exact: NDArray[np.float64] = np.asarray(values, dtype=np.float64)
     codes = _checked(exact, batches, theta, max_iter)
-    run_harmony = _run_harmony()
+    run_harmony = require_harmony()
     options: dict[str, Any] = {"theta": theta, "max_iter_harmony": max_iter}
     options |= {"random_state": seed, "verbose": False}
     if "ncores" in inspect.signature(run_harmony).parameters:
@@ -77,7 +77,14 @@ def harmonise(
     return _as_rows(found, exact).astype(np.float32)
 
 
-def _run_harmony() -> Any:
+def require_harmony() -> Any:
+    """The function of harmonypy.
+
+    Raises
+    ------
+    ResourceError
+        If the package is not installed.
+    """
     try:
         return importlib.import_module("harmonypy").run_harmony
     except ImportError as error:

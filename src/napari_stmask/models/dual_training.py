@@ -47,6 +47,8 @@ class DualMaskTraining:
         Where to compute.
     mix, learn_mix
         As of `DualMaskNet`.
+    tile_spots
+        Spots that are trained at once.
     relinking
         When links across sections are found anew; later networks keep what the first one found.
     nets, latents
@@ -64,6 +66,7 @@ class DualMaskTraining:
     device: torch.device
     mix: Sequence[float] | None = None
     learn_mix: bool = False
+    tile_spots: int = 20_000
     relinking: Relinking | None = None
     nets: list[DualMaskNet] = field(default_factory=list)
     latents: list[list[NDArray[np.float32]]] = field(default_factory=list)
@@ -81,7 +84,7 @@ class DualMaskTraining:
             return (yield from self._train(i, tile_spots))
 
         net, curves = yield from retry_smaller(
-            attempt, min(self.params.tile_spots, len(self.coords)), device=self.device
+            attempt, min(self.tile_spots, len(self.coords)), device=self.device
         )
         self.history |= {(k if i == 0 else f"{k} ({i + 1})"): v for k, v in curves.items()}
         self.add(net)

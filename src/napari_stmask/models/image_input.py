@@ -33,7 +33,6 @@ __all__ = [
     "projected",
 ]
 
-_JOINED = "image_features"
 CARRIED = "stmask_image_features"
 """Slot in which precomputed features travel with a bare section."""
 _FULL_SVD = 1024
@@ -60,6 +59,7 @@ class ImageInput:
 def has_image(section: Section, params: ImageParams) -> bool:
     """Whether the run would have an image branch."""
     here = section.image is not None or is_finished(params.image_encoder)
+    here = here or CARRIED in section.adata.obsm
     return here and params.use_image != "no" and not coarse_image(section, params)
 
 
@@ -149,7 +149,7 @@ def encoded(section: Section, params: ImageParams) -> Steps[Float]:
 def encode_sections(
     sections: Sequence[Section], joined: Section, params: DomainParams
 ) -> Steps[DomainParams]:
-    """Features of each section's own patches onto ``joined``, and the settings that use them.
+    """Features of each section's own patches onto ``joined``, and the settings of its run.
 
     Nothing is done for methods without an image, and for features that were computed before. The
     image is left out, with a note, where one of the sections has none.
@@ -179,8 +179,8 @@ def encode_sections(
     for section in sections:
         found = yield from encoded(section, params)
         parts.append(found)
-    joined.adata.obsm[_JOINED] = np.concatenate(parts)
-    return params.model_copy(update={"image_encoder": f"obsm:{_JOINED}", "use_image": "yes"})
+    joined.adata.obsm[CARRIED] = np.concatenate(parts)
+    return params
 
 
 def image_input(features: Float, section: Section, params: ImageParams) -> ImageInput:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..core.section import Section
 from ..features.joint_graph import Build, joint_graph, relinked
 
-__all__ = ["Relinking", "linked", "relinking", "section_codes"]
+__all__ = ["Relinking", "linked", "relinking", "section_codes", "tile_spots", "tiled_coords"]
 
 
 @dataclass(frozen=True)
@@ -75,3 +75,28 @@ def section_codes(section: Section) -> NDArray[np.int64]:
     if section.joint is None:
         return np.zeros(section.n_spots, dtype=np.int64)
     return section.joint.codes
+
+
+def tile_spots(section: Section, asked: int) -> int:
+    """Largest number of spots that are trained at once.
+
+    Links by expression follow no frame: the halo of any tile would hold nearly all spots, so
+    there is one tile.
+    """
+    joint = section.joint
+    if joint is None or joint.settings is None or joint.settings.linked_by != "expression":
+        return asked
+    return max(asked, section.n_spots)
+
+
+def tiled_coords(section: Section) -> NDArray[np.float64]:
+    """(n_spots, 2) positions that tiles are cut by: linked spots lie close to one another.
+
+    Superimposed sections are cut through all of them, or the halo of a tile would hold the
+    sections above and below it whole.
+    """
+    joint = section.joint
+    if joint is None or joint.settings is None or joint.positions is None:
+        return section.coords
+    in_space = joint.settings.linked_by in ("quota", "depth", "plane")
+    return joint.positions[:, :2] if in_space else section.coords

@@ -39,11 +39,11 @@ __all__ = ["AlignPart"]
 
 _COLUMNS = (
     Column("section", "Section", width=0, tip="Each is laid on the one above it."),
-    Column("residual", "Residual", ".1f", width=60, tip="Distance of the outlines, in \u00b5m."),
-    Column("pitches", "Pitches", ".2f", width=52, tip="The same in distances between spots."),
-    Column("overlap", "Overlap", ".0%", width=54, tip="Share of its spots on the one above it."),
-    Column("mirrored", "Mirror", width=46, tip="Whether it is turned over."),
-    Column("fit", "Fit", width=58, tip="Whether the fit can be trusted."),
+    Column("residual", "Residual", ".1f", width=58, tip="Distance of the outlines, in \u00b5m."),
+    Column("pitches", "Pitches", ".2f", width=50, tip="The same in distances between spots."),
+    Column("overlap", "Overlap", ".0%", width=52, tip="Share of its spots on the one above it."),
+    Column("mirrored", "Mirror", width=42, tip="Whether it is turned over."),
+    Column("fit", "Fit", width=56, tip="Whether the fit can be trusted."),
 )
 _METHODS = {
     "outline": "Outline and expression",
@@ -79,7 +79,7 @@ class AlignPart(QWidget):
         layout.setSpacing(6)
         self.about = plain_label()
         layout.addWidget(self.about)
-        info = JointParams.model_fields["alignment"]
+        info = JointParams.model_fields["align_by"]
         self.method = narrow_combo(QComboBox())
         for name, title in _METHODS.items():
             self.method.addItem(title, name)
@@ -143,7 +143,7 @@ class AlignPart(QWidget):
     def values(self) -> dict[str, str]:
         """How a run would align."""
         return {
-            "alignment": str(self.method.currentData()),
+            "align_by": str(self.method.currentData()),
             "flip": "auto" if self.flip.isChecked() else "never",
         }
 
@@ -247,7 +247,7 @@ class AlignPart(QWidget):
         self._fail(None)
         values = self.values()
         sections = [snapshot(item.section) for item in self._items()]
-        method = values["alignment"] if self._kind == "serial" else "none"
+        method = values["align_by"] if self._kind == "serial" else "none"
         self.bar.setRange(0, 1)
         self.bar.setValue(0)
         self.progress.show()

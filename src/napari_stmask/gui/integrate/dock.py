@@ -187,6 +187,8 @@ class IntegrateDock(Page):
     def _on_tab(self) -> None:
         for place, page in enumerate(self.pages.values()):
             page.setVisible(place == self.tabs.currentIndex())
+        # Nobody reads the estimate of a hidden page, so that it may be missing.
+        self.run_part.check()
 
     @slot
     def _on_started(self) -> None:

@@ -52,7 +52,7 @@ class Known:
     positions
         (n_spots, 3) x, y and depth; None where sections have no common frame.
     size
-        Diameter of a spot in the unit of ``positions``.
+        Distance of neighbouring spots, in the unit of ``positions``.
     composition, table
         Of `Integration`.
     truths
@@ -100,7 +100,7 @@ class Known:
             before=found.before,
             after=np.asarray(result.fit.embedding),
             positions=None if positions is None else np.asarray(positions, dtype=np.float64),
-            size=found.joined.spot_diameter or 0.55 * found.joined.lattice.pitch,
+            size=found.joined.lattice.pitch,
             composition=found.composition,
             table=found.table,
             truths={name: found.scores(name) for name in _annotations(found)},

@@ -12,7 +12,7 @@ from ..parts import Fold, plain_label
 from ..session import Session
 from .known import Known
 from .scores_part import CompositionPart, ScoresPart, TruthPart
-from .side_by_side import SideBySide
+from .side_by_side import SideBySide, only_domains
 from .stack import Stack, usual_stretch
 from .umap_part import UmapPart
 
@@ -79,8 +79,13 @@ class ResultPart(QWidget):
     def show_known(self, known: Known | None) -> None:
         """Another integration, or the same one after sections have come or gone."""
         if known is not self.known:
+            arranged = self.side.on or self.stack.on
             self._leave_views()
             self.known = known
+            if arranged and known is not None and self.session.viewer is not None:
+                # What was visible before is older than what was found since.
+                for item in known.open_items(self.session):
+                    only_domains(self.session.viewer, item, known.key)
             if known is not None:
                 with QSignalBlocker(self.stretch):
                     self.stretch.setValue(usual_stretch(known))

@@ -39,7 +39,7 @@ from .recipe import Recipe, as_command, as_python
 
 __all__ = ["Asked", "RunPart"]
 
-_ELSEWHERE = ("arrangement", "spacing_um", "alignment", "flip")
+_ELSEWHERE = ("arrangement", "spacing_um", "align_by", "flip")
 """Settings that stand in other parts of the dock."""
 
 
@@ -308,7 +308,7 @@ class RunPart(QWidget):
     @slot
     def _estimate(self) -> None:
         # While a run computes, or nobody reads it, an estimate would only compete.
-        if self.session.runner.current is not None or not self.isVisible():
+        if self.session.runner.current is not None or self.isHidden():
             return
         sections = [snapshot(item.section) for item in self.asked.items()]
         if sections:
@@ -333,12 +333,6 @@ class RunPart(QWidget):
     def _on_estimate_failed(self, failure: Failure) -> None:
         self._obstacle = failure.text
         self.check()
-
-    def showEvent(self, event: Any) -> None:
-        """Estimate what nobody had read before."""
-        super().showEvent(event)
-        if self.run.isEnabled():
-            self._later.start()
 
     def _recipe(self) -> Recipe:
         items = self.asked.items()

@@ -9,6 +9,7 @@ import pandas as pd
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox, QFormLayout, QVBoxLayout, QWidget
 
+from ...viz.palette import UNASSIGNED_COLOUR
 from ...viz.plots import composition_figure
 from ..analyse.charts import BarChart, titled
 from ..analyse.exporting import ExportRow
@@ -22,32 +23,32 @@ __all__ = ["CompositionPart", "ScoresPart", "TruthPart"]
 _SHORT = {
     "expression as measured": "Measured",
     "input": "Input",
-    "neighbour mean within sections": "Mean within",
-    "neighbour mean with links across": "Mean across",
+    "neighbour mean within sections": "Within",
+    "neighbour mean with links across": "Across",
 }
 """Names of the controls that fit into the table."""
 _SCORES = (
-    Column("short", "Numbers", width=0, tip="Controls first, the method last."),
+    Column("short", "Embedding", width=0, tip="Controls first, the method last."),
     Column(
-        "iLISI", "iLISI", ".2f", width=46,
+        "iLISI", "iLISI", ".2f", width=38,
         tip="How many sections are around a spot, 1 to their number. It counts only above the row "
-        "'Mean across' (neighbour mean with links across): links mix whatever is averaged.",
+        "'Across' (neighbour mean with links across): links mix whatever is averaged.",
     ),
-    Column("cLISI", "cLISI", ".2f", width=46,
+    Column("cLISI", "cLISI", ".2f", width=38,
            tip="How many domains are around a spot; 1 is apart, lower is better."),
-    Column("F1-LISI", "F1", ".2f", width=40,
+    Column("F1-LISI", "F1", ".2f", width=38,
            tip="F1-LISI, 0 to 1: sections mixed and domains apart at once."),
-    Column("batch ASW", "ASW", ".2f", width=40,
+    Column("batch ASW", "ASW", ".2f", width=38,
            tip="Batch ASW, 0 to 1: 1 where sections cannot be told apart within a domain."),
-    Column("kBET", "kBET", ".2f", width=44,
+    Column("kBET", "kBET", ".2f", width=38,
            tip="Share of spots around which sections are mixed as they are over all, 0 to 1."),
-    Column("biology kept", "Kept", ".2f", width=40,
+    Column("biology kept", "Kept", ".2f", width=38,
            tip="Biology kept, 0 to 1: what of the expression can still be told. To be held against "
-           "the row 'Mean within' (neighbour mean within sections)."),
+           "the row 'Within' (neighbour mean within sections)."),
 )  # fmt: skip
 _SAID = (
-    "Mixing counts only above 'Mean across' (neighbour mean with links across), what is kept "
-    "against 'Mean within' (neighbour mean within sections)."
+    "Mixing counts only above 'Across' (neighbour mean with links across), what is kept "
+    "against 'Within' (neighbour mean within sections)."
 )
 _TRUTH = (
     Column("section", "Section", width=0),
@@ -106,7 +107,7 @@ class CompositionPart(_Tables):
         shares = known.composition
         names = [str(name) for name in shares.columns]
         colors = dict(zip(known.names, known.colors, strict=True))
-        used = [colors.get(name, "#9E9E9E") for name in names]
+        used = [colors.get(name, UNASSIGNED_COLOUR) for name in names]
         labels = [str(name) for name in shares.index]
         self.bars.show_shares(shares.to_numpy(), labels, names, used, "share of the spots")
         if self.table is not None:

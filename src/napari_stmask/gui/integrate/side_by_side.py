@@ -14,9 +14,9 @@ from ..placing import box, shift
 from ..session import Session
 
 if TYPE_CHECKING:
-    from napari.layers import Layer
+    from napari.components import ViewerModel
 
-__all__ = ["Seen", "SideBySide"]
+__all__ = ["Seen", "SideBySide", "only_domains"]
 
 _GAP = 0.06
 """Distance between two cells of the grid, in widths of a cell."""
@@ -81,7 +81,7 @@ class SideBySide:
         for layer in viewer.layers:
             layer.visible = layer.visible and our_meta(layer).get("section_id") in ids
         for item in items:
-            self._raise(item, key)
+            only_domains(viewer, item, key)
         viewer.reset_view()
 
     def hide(self) -> None:
@@ -95,16 +95,15 @@ class SideBySide:
         if seen is not None:
             seen.restore()
 
-    def _raise(self, item: Item, key: str) -> None:
-        viewer = self._session.viewer
-        assert viewer is not None
-        tiles: list[Layer] = layers.layers_of(viewer, item.id, "domains")
-        for layer in tiles:
-            layer.visible = our_meta(layer).get("key") == key
-
     def _move(self, item: Item, offset: tuple[float, float]) -> None:
         viewer = self._session.viewer
         step = offset[0] - item.offset[0], offset[1] - item.offset[1]
         for layer in layers.layers_of(viewer, item.id) if viewer is not None else ():
             shift(layer, step)
         item.offset = offset
+
+
+def only_domains(viewer: ViewerModel, item: Item, key: str) -> None:
+    """Show the domains ``key`` of a section, and none of its others."""
+    for layer in layers.layers_of(viewer, item.id, "domains"):
+        layer.visible = our_meta(layer).get("key") == key

@@ -27,7 +27,7 @@ class SliderField(QWidget):
         self.box.setDecimals(decimals)
         self.box.setSuffix(suffix)
         self.box.setAccessibleName(name)
-        self.box.setFixedWidth(104)
+        self.box.setFixedWidth(124)
         # Typing 120 is one edit, not three.
         self.box.setKeyboardTracking(False)
         row = QHBoxLayout(self)

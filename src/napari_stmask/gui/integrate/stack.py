@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Stack", "usual_stretch"]
 
-_TALL = 0.3
+_TALL = 0.5
 """Height of a stack that is stretched as usual between two sections, in widths of a section."""
-_ANGLES = (-15.0, 30.0, -50.0)
+_ANGLES = (0.0, -15.0, 58.0)
+_FILLED = 0.95
+"""Share of the canvas that the stack fills from corner to corner."""
 
 
 def usual_stretch(known: Known) -> float:
@@ -90,8 +92,18 @@ class Stack:
         )
         self._layer = weakref.ref(layer)
         viewer.dims.ndisplay = 3
-        viewer.reset_view()
-        viewer.scene.camera.angles = _ANGLES
+        self._look()
+
+    def _look(self) -> None:
+        """Bring the stack into view; napari would make room for what is hidden, too."""
+        viewer, layer = self._session.viewer, self.layer
+        if viewer is None or layer is None:
+            return
+        low, high = np.asarray(layer.extent.world)
+        camera = viewer.scene.camera
+        camera.center = tuple((low + high) / 2)
+        camera.angles = _ANGLES
+        camera.zoom = _FILLED * min(viewer.canvas.size) / float(np.linalg.norm(high - low))
 
     def stretch(self, by: float) -> None:
         """Stretch depth."""

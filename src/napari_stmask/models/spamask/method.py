@@ -19,7 +19,7 @@ from ..dual_inference import beside, denoised_layer, net_from
 from ..dual_neighbours import possible_neighbours, small_section_notes
 from ..dual_training import DualMaskTraining
 from ..expression_input import Prepared, prepare
-from ..joint_input import linked, relinking
+from ..joint_input import linked, relinking, tile_spots, tiled_coords
 from ..network_method import NetworkMethod
 from ..trained_state import Build, TrainedState
 from .params import SpaMaskParams
@@ -102,12 +102,13 @@ def _training(section: Section, prepared: Prepared, params: SpaMaskParams) -> Du
     )
     return DualMaskTraining(
         [prepared.x],
-        section.coords,
+        tiled_coords(section),
         graph,
         normalised_adjacency(graph),
         masking_of(params),
         params,
         choose_device(params.device),
+        tile_spots=tile_spots(section, params.tile_spots),
         relinking=relinking(section),
     )
 

@@ -34,7 +34,7 @@ from ..image_input import (
     is_wanted,
     projected,
 )
-from ..joint_input import linked, relinking, section_codes
+from ..joint_input import linked, relinking, section_codes, tile_spots, tiled_coords
 from ..network_method import NetworkMethod
 from ..trained_state import Build, TrainedState
 from .fusion import fused
@@ -233,7 +233,7 @@ def _training(
     graph = graph_of(section, params, prepared.x)
     return DualMaskTraining(
         [prepared.x] if image is None else [prepared.x, image.x],
-        section.coords,
+        tiled_coords(section),
         graph,
         normalised_adjacency(graph),
         masking_of(params, with_image=image is not None),
@@ -241,6 +241,7 @@ def _training(
         choose_device(params.device),
         mix=None if image is None else (1.0, params.link_mix_image),
         learn_mix=params.learn_mix and image is not None,
+        tile_spots=tile_spots(section, params.tile_spots),
         relinking=relinking(section) if params.link_sections else None,
     )
 
