@@ -261,9 +261,8 @@ def test_a_section_with_a_pending_run_stays(make_napari_viewer, section, make_re
     session = session_of(viewer)
     item = session.add(section)
     page = open_dock(viewer, "Domains")
-    session._runner = SimpleNamespace(
-        waiting=[SimpleNamespace(section_id=item.id)], current=None, shutdown=lambda: None
-    )
+    job = SimpleNamespace(touches=lambda section_id: section_id == item.id)
+    session._runner = SimpleNamespace(waiting=[job], current=None, shutdown=lambda: None)
     viewer.layers.clear()
     assert session.items == {item.id: item}
     session._runner = None
