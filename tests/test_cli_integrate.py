@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from tests.serial import serial_sections
 import napari_stmask as stm
 from napari_stmask.core.joint import JointParams
 from napari_stmask.core.provenance import read_record
-from napari_stmask.models import available, get, params_of
+from napari_stmask.models import available, get, integrating, params_of
 
 Call = Callable[..., tuple[int, str, str]]
 QUICK = ("--epochs", 2, "--replicates", 1, "--n-domains", 5, "--n-pcs-in", 10, "--threads", 1)
@@ -36,6 +38,13 @@ def test_no_option_has_two_meanings() -> None:
     for name in available():
         if get(name).needs.integrates:
             assert not joint & set(params_of(name).model_fields), name
+
+
+def test_those_that_integrate_are_known_without_importing_them() -> None:
+    assert integrating() == [name for name in available() if get(name).needs.integrates]
+    code = "import sys, napari_stmask.cli_run as c, typer; c.register(typer.Typer())\n"
+    code += "assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_three_sections_and_all_that_is_written(
@@ -94,7 +103,7 @@ def test_align_writes_what_integrate_takes(call: Call, tmp_path: Path) -> None:
     for section, path in zip((still, moved), paths, strict=True):
         stm.write(section, path)
     found = tmp_path / "transforms.json"
-    code, text, error = call("align", *paths, "--out", found)
+    code, text, error = call("align", *paths, "--flip", "never", "--out", found)
     assert code == 0, error
     assert "a: reference" in text
     assert "residual" in text

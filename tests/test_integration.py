@@ -22,8 +22,9 @@ from napari_stmask.core.joint import JointParams
 from napari_stmask.core.provenance import read_record
 from napari_stmask.core.section import Section
 from napari_stmask.features.alignment import Alignment
-from napari_stmask.integration import ALIGNED, joined_for_run
 from napari_stmask.io.sample import sample_section
+from napari_stmask.models.image_input import CARRIED
+from napari_stmask.placement import ALIGNED, joined_for_run
 
 QUICK = {
     "epochs": 3, "replicates": 1, "threads": 1, "n_domains": 4, "n_pcs_in": 10, "hidden": 16,
@@ -388,12 +389,12 @@ def test_a_doubtful_alignment_is_refused_with_what_is_wrong() -> None:
     assert_untouched(sections, before)
     out = stm.integrate("spamask", sections, arrangement="serial", accept_poor=True, **FAST)
     problem = out.alignments[1].problem
-    assert problem.startswith(caught.value.problem)
+    assert f"strip: {problem}".startswith(caught.value.problem)
     assert out.alignments[1].residual > 200
-    assert problem in out.joined.notes
+    assert f"strip: {problem}" in out.joined.notes
     record = read_record(strip.adata, "spamask")
     assert record["joint"]["alignments"][1]["problem"] == problem
-    assert problem in record["notes"]
+    assert f"strip: {problem}" in record["notes"]
 
 
 def test_align_sections_gives_what_integrate_takes() -> None:
@@ -562,7 +563,7 @@ def test_every_method_takes_every_arrangement(
     for section in sections:
         assert section.adata.obs[method].notna().all()
         assert (f"{method}_image" in section.adata.obs) == has_views
-        assert "image_features" not in section.adata.obsm
+        assert CARRIED not in section.adata.obsm
     assert (ALIGNED in out.joined.adata.obsm) == (arrangement == "serial")
     codes = np.repeat([0, 1], [s.n_spots for s in sections])
     i, j = out.result.fit.graph.nonzero()
@@ -583,7 +584,7 @@ def test_an_image_that_one_section_lacks_is_left_out_and_said() -> None:
 
 def test_features_of_images_are_brought_to_one_level_within_sections() -> None:
     out = stm.integrate("vimst", copies(pictured()), **FAST)
-    found = out.joined.adata.obsm["image_features"]
+    found = out.joined.adata.obsm[CARRIED]
     n = out.sections[0].n_spots
     for rows in (found[:n], found[n:]):
         np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-3)
@@ -611,6 +612,35 @@ def test_a_saved_model_answers_for_the_same_sections(tmp_path) -> None:
     assert record["joint"]["settings"]["arrangement"] == "serial"
     alone = stm.apply_model(path, serial_sections(3)[2], n_domains=4, baselines=False)
     assert alone.embedding.shape == (120, 8)
+
+
+def test_a_saved_model_sees_images_as_in_its_training(tmp_path) -> None:
+    """Patches of the training's size, whatever the defaults are; clustering is the caller's."""
+    trained = stm.integrate("vimst", copies(pictured()), patch_size=3.0, **FAST)
+    path = stm.save_model(trained.result, tmp_path / "model.safetensors")
+    asked = stm.params("vimst", n_domains=3)
+    again = stm.integrate(
+        "vimst", copies(pictured()), model=path, params=asked, baselines=False, scores=False
+    )
+    assert again.result.domains.n_domains == 3
+    np.testing.assert_array_equal(
+        again.joined.adata.obsm[CARRIED], trained.joined.adata.obsm[CARRIED]
+    )
+    np.testing.assert_allclose(again.result.embedding, trained.result.embedding, atol=1e-3)
+
+
+@pytest.mark.parametrize("correction", ["harmony_input", "harmony_embedding"])
+def test_the_released_mmsrl_has_no_input_for_harmony(correction: str) -> None:
+    pytest.importorskip("harmonypy", reason="the extra 'integration' is not installed")
+    values = of("mmsrl") | {"mode": "reference", "correction": correction, "links": "none"}
+    stream = stm.iter_integrate("mmsrl", serial_sections(), **values)
+    assert next(stream).phase == "reading"
+    if correction == "harmony_input":
+        with pytest.raises(ParameterError, match="harmony_embedding"):
+            next(stream)
+    else:
+        assert next(stream).phase == "reading"
+        assert next(stream).phase == "preparing"
 
 
 def test_nothing_of_a_run_is_kept() -> None:

@@ -30,10 +30,9 @@ def register(app: typer.Typer) -> None:
     from . import models
 
     group = typer.Typer(no_args_is_help=True, help=_SUMMARY)
-    for name in models.available():
-        if models.get(name).needs.integrates:
-            command = with_parameters(name, _fixed, _integrate, also=(JointParams,))
-            group.command(name, help=_SUMMARY)(command)
+    for name in models.integrating():
+        command = with_parameters(name, _fixed, _integrate, also=(JointParams,))
+        group.command(name, help=_SUMMARY)(command)
     app.add_typer(group, name="integrate")
     app.command()(with_reading(align))
 
@@ -62,7 +61,7 @@ def _fixed(
         bool, typer.Option("--accept-poor", help="Go on with an alignment that is doubtful.")
     ] = False,
     preset: Annotated[
-        str | None, typer.Option(help="recommended (default), paper, defaults or a platform.")
+        str | None, typer.Option(help="several (default), paper, defaults or a platform.")
     ] = None,
     params: Annotated[
         Path | None, typer.Option(help="JSON file with parameters, or a record.")
@@ -131,7 +130,7 @@ def _integrate(
             joint=_joint(joint, joint_preset, of_joint),
             transforms=None if transforms is None else _matrices(transforms),
             gaps_um=None if gaps_um is None else _numbers(gaps_um),
-            preset="defaults" if params else preset or "recommended",
+            preset="defaults" if params else preset or "several",
             key_added=key,
             **options,
             **((read_params(params, method) if params else {}) | of_method),
@@ -262,8 +261,10 @@ def _matrices(path: Path) -> list[Any]:
     """Matrices of a JSON file: a bare list, or what ``align`` or a record holds."""
     data = _json(path)
     if isinstance(data, dict):
-        data = data.get("joint", data).get("alignments")
-    rows = [one.get("matrix") if isinstance(one, dict) else one for one in data or []]
+        record = data.get("joint")
+        data = (record if isinstance(record, dict) else data).get("alignments")
+    rows = data if isinstance(data, list) else []
+    rows = [one.get("matrix") if isinstance(one, dict) else one for one in rows]
     try:
         found = [np.asarray(row, dtype=np.float64) for row in rows]
     except (TypeError, ValueError):

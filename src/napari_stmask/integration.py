@@ -18,30 +18,23 @@ from .analysis.mixing_controls import mixing_controls
 from .analysis.section_scores import per_section_scores
 from .compute import submit
 from .core.errors import DataError, ParameterError
-from .core.joining import common_scales, join_sections, section_labels, split_joined
-from .core.joint import Joint, JointParams, joint_of
+from .core.joining import section_labels, split_joined
+from .core.joint import JointParams
 from .core.params import DomainParams
 from .core.progress import Progress, Steps
 from .core.result import Result, key_problem
 from .core.section import Section
-from .features.alignment import Alignment, align_sections, given
+from .features.alignment import Alignment
 from .features.graph import within_groups
 from .features.harmony import require_harmony
+from .models.base import Integrating
 from .models.image_input import encode_sections
 from .pipeline import Data, as_section
+from .placement import joined_for_run, placed
 from .settings import settings
 
-__all__ = [
-    "ALIGNED",
-    "Integration",
-    "alignment_facts",
-    "iter_integrate",
-    "joined_for_run",
-    "split_values",
-]
+__all__ = ["Integration", "alignment_facts", "iter_integrate", "split_values"]
 
-ALIGNED = "spatial_aligned"
-"""Table of ``obsm`` with x, y and depth of the spots of aligned sections, in one frame."""
 _MEASURED = "expression as measured"
 
 
@@ -84,7 +77,13 @@ class Integration:
     def composition(self) -> pd.DataFrame:
         """Share of each domain (columns) in each section (rows); rows sum to 1."""
         obs = self.joined.adata.obs
-        return pd.crosstab(obs["section"], obs[self.result.key], normalize="index")
+        return pd.crosstab(obs["section"], obs[self._column], normalize="index")
+
+    @property
+    def _column(self) -> str:
+        """Column of the domains, smoothed where that was asked for."""
+        key = self.result.key
+        return f"{key}_refined" if self.result.refined is not None else key
 
     def scores(self, truth: str) -> pd.DataFrame:
         """ARI and NMI against the annotation ``obs[truth]``, by section and over all.
@@ -100,9 +99,7 @@ class Integration:
                 f"the sections have no common column '{truth}'",
                 f"use one of: {', '.join(map(str, obs.columns))}",
             )
-        key = self.result.key
-        column = f"{key}_refined" if self.result.refined is not None else key
-        return per_section_scores(obs[truth], obs[column], obs["section"])
+        return per_section_scores(obs[truth], obs[self._column], obs["section"])
 
 
 def iter_integrate(
@@ -114,7 +111,7 @@ def iter_integrate(
     gaps_um: Sequence[float] | None = None,
     accept_poor: bool = False,
     params: DomainParams | None = None,
-    preset: str = "recommended",
+    preset: str = "several",
     key_added: str | None = None,
     model: str | Path | None = None,
     baselines: bool = True,
@@ -145,7 +142,8 @@ def iter_integrate(
     accept_poor
         Go on with an alignment that should not be trusted.
     params, preset, key_added, model, baselines, on, **values
-        As of `napari_stmask.iter_run`.
+        As of `napari_stmask.iter_run`; the preset ``"several"`` is the platform's, with epochs
+        for several sections.
     scores
         Score the mixing, with the controls.
     name
@@ -161,35 +159,30 @@ def iter_integrate(
         With one sentence about what is wrong and what to do. A `DataError` names the residual of
         an alignment that should not be trusted.
     """
-    chosen = models.get(method)
-    if not chosen.needs.integrates:
-        able = [m for m in models.available() if models.get(m).needs.integrates]
-        raise ParameterError(
-            f"{chosen.title} takes one section at a time", f"use one of: {', '.join(able)}"
-        )
+    chosen = _integrating(method)
     yield Progress(0, 0, "reading")
-    sections = [as_section(one) for one in data]
-    if len({id(section.adata) for section in sections}) < len(sections):
-        raise ParameterError("a section was given twice", "give each once")
-    if len(sections) < 2:
-        raise ParameterError(f"{len(sections)} sections were given", "give two or more")
+    sections = _different([as_section(one) for one in data])
     of_joint, of_method = split_values(values)
     chain = _joint_params(joint, of_joint)
+    chain.check()
     if gaps_um is not None and chain.arrangement != "serial":
         raise ParameterError(
             f"gaps_um was given for {chain.arrangement} sections", "use arrangement serial"
         )
     if chain.correction != "none":
         require_harmony()
-    run_params = settings(chosen, sections[0], params, preset, of_method, model=model)
-    key = chosen.name if key_added is None else key_added
-    for section in sections:
-        problem = key_problem(section.adata, key)
-        if problem is not None:
-            what, remedy = problem.rsplit(": ", 1)
-            raise ParameterError(f"{section.where}: {what}", f"{remedy} (key_added, --key)")
-    alignments = yield from _alignments(sections, chain, transforms, run_params.seed)
-    doubtful = [a.problem for a in alignments if a.problem]
+    # Complete parameters come without a preset, and this one is only what nobody asked for.
+    asked = "recommended" if params is not None and preset == "several" else preset
+    run_params = settings(chosen, sections[0], params, asked, of_method, model=model)
+    if model is not None:
+        run_params = chosen.answer_settings(model, run_params)
+    chosen.check_joint(chain, run_params)
+    _check_key(sections, chosen.name if key_added is None else key_added)
+    alignments = yield from placed(sections, chain, transforms, run_params.seed)
+    labels = section_labels(sections)
+    doubtful = [
+        f"{label}: {a.problem}" for label, a in zip(labels, alignments, strict=False) if a.problem
+    ]
     if doubtful and not accept_poor:
         raise DataError(
             doubtful[0],
@@ -202,19 +195,46 @@ def iter_integrate(
         method,
         joined,
         on=on,
-        params=run_params if model is None else None,
-        key_added=key,
+        params=run_params,
+        key_added=key_added,
         model=model,
         baselines=baselines,
-        **(of_method if model is not None else {}),
     )
     out = Integration(joined, sections, result, chain, alignments)
     yield from _scored(out, run_params.seed, with_table=scores)
+    result.record["sections"] = {label: s.source for label, s in zip(labels, sections, strict=True)}
     result.record["joint"] = _record(out)
     result.apply(joined.adata)
     yield Progress(1, 1, "writing")
     split_joined(joined, sections)
     return out
+
+
+def _integrating(method: str) -> Integrating:
+    """The method, if it takes several sections."""
+    chosen = models.get(method)
+    if chosen.needs.integrates and isinstance(chosen, Integrating):
+        return chosen
+    able = ", ".join(models.integrating())
+    raise ParameterError(f"{chosen.title} takes one section at a time", f"use one of: {able}")
+
+
+def _different(sections: list[Section]) -> list[Section]:
+    """``sections``, if they are two or more different ones."""
+    if len({id(section.adata) for section in sections}) < len(sections):
+        raise ParameterError("a section was given twice", "give each once")
+    if len(sections) < 2:
+        raise ParameterError(f"{len(sections)} sections were given", "give two or more")
+    return sections
+
+
+def _check_key(sections: list[Section], key: str) -> None:
+    """Refuse a prefix that would overwrite what is not a run's."""
+    for section in sections:
+        problem = key_problem(section.adata, key)
+        if problem is not None:
+            what, remedy = problem.rsplit(": ", 1)
+            raise ParameterError(f"{section.where}: {what}", f"{remedy} (key_added, --key)")
 
 
 def split_values(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -232,102 +252,6 @@ def _joint_params(joint: JointParams | str | None, values: dict[str, Any]) -> Jo
             )
         return joint
     return JointParams.preset("separate" if joint is None else joint, **values)
-
-
-def _alignments(
-    sections: list[Section],
-    chain: JointParams,
-    transforms: Sequence[Alignment | ArrayLike] | None,
-    seed: int,
-) -> Steps[list[Alignment]]:
-    """Where each section lies; nothing for separate ones."""
-    if transforms is not None:
-        if chain.arrangement == "separate":
-            raise ParameterError(
-                "transforms were given for separate sections", "use arrangement serial or adjoining"
-            )
-        if len(transforms) != len(sections):
-            raise ParameterError(
-                f"{len(transforms)} transforms were given for {len(sections)} sections",
-                "give one for each",
-            )
-        return [_given(t, s) for t, s in zip(transforms, sections, strict=True)]
-    if chain.arrangement == "separate":
-        return []
-    method = chain.align_by if chain.arrangement == "serial" else "none"
-    return (yield from align_sections(sections, method=method, flip=chain.flip, seed=seed))
-
-
-def _given(transform: Alignment | ArrayLike, section: Section) -> Alignment:
-    if isinstance(transform, Alignment):
-        return transform
-    try:
-        return given(np.asarray(transform))
-    except ParameterError as error:
-        raise ParameterError(f"{section.where}: {error.problem}", error.remedy) from None
-
-
-def joined_for_run(
-    sections: Sequence[Section],
-    chain: JointParams,
-    alignments: Sequence[Alignment],
-    *,
-    gaps_um: Sequence[float] | None = None,
-    name: str = "joined",
-) -> Section:
-    """The sections as one, with what a run needs to know of how they go together.
-
-    Parameters
-    ----------
-    sections
-        Two or more; not changed.
-    chain
-        How they go together.
-    alignments
-        One for each, or none for separate sections.
-    gaps_um
-        (n_sections - 1,) distances between serial sections, in micrometres (in units of the
-        coordinates where the scale is unknown); None takes ``spacing_um`` for all.
-    name
-        Of the joined section.
-
-    Raises
-    ------
-    ParameterError, DataError
-        As of `join_sections`, and if gaps do not fit.
-    """
-    adjoining = chain.arrangement == "adjoining"
-    joined = join_sections(sections, placement="as_is" if adjoining else "row", name=name)
-    own = joint_of(joined.adata)
-    assert own is not None
-    positions = None
-    if alignments:
-        scales, _ = common_scales(sections, section_labels(sections))
-        plane = np.concatenate(
-            [
-                a.apply(s.coords * scale)
-                for a, s, scale in zip(alignments, sections, scales, strict=True)
-            ]
-        )
-        depth = np.zeros(len(sections)) if adjoining else _depths(len(sections), chain, gaps_um)
-        positions = np.column_stack([plane, depth[own.codes]])
-        if adjoining:
-            joined.adata.obsm["spatial"] = plane
-        else:
-            joined.adata.obsm[ALIGNED] = positions
-    joined.joint = Joint(own.codes, positions, chain)
-    return joined
-
-
-def _depths(n: int, chain: JointParams, gaps: Sequence[float] | None) -> NDArray[np.float64]:
-    if gaps is None:
-        return np.arange(n, dtype=np.float64) * chain.spacing_um
-    steps = np.asarray(gaps, dtype=np.float64)
-    if steps.shape != (n - 1,) or not (np.isfinite(steps).all() and (steps >= 0).all()):
-        raise ParameterError(
-            f"gaps_um is {list(gaps)} for {n} sections", f"give {n - 1} numbers from 0"
-        )
-    return np.concatenate([[0.0], np.cumsum(steps)])
 
 
 def _scored(out: Integration, seed: int, *, with_table: bool) -> Steps[None]:

@@ -11,6 +11,8 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 from tests.gui.helpers import click
 from tests.gui.integrate_helpers import FAST, slice_of, turn
 
+from napari_stmask.core.joint import JointParams
+from napari_stmask.features.alignment import given
 from napari_stmask.gui import layers
 from napari_stmask.gui.commands import open_dock
 from napari_stmask.gui.integrate.overlay import affine_of
@@ -179,6 +181,17 @@ def test_landmarks(dock, chain, items, viewer, qtbot):
     part.fixed.setCurrentIndex(part.fixed.findData(moving))
     click(qtbot, part.run)
     assert "same layer" in dock.strip.text.text()
+    # Sections that are laid elsewhere take marks and overlay along.
+    dock.align.adjust.shown.setChecked(True)
+    overlay = dock.align.adjust.overlay
+    before = [affine_of(layer, items[0].offset) for layer in (fixed, overlay.moving)]
+    other = affine_of(moving, items[1].offset)
+    for item, step in zip(items, ((70.0, 900.0), (-40.0, 10.0)), strict=True):
+        item.offset = item.offset[0] + step[0], item.offset[1] + step[1]
+    dock.result.arranged.emit()
+    for layer, known in zip((fixed, overlay.moving), before, strict=True):
+        np.testing.assert_allclose(affine_of(layer, items[0].offset), known)
+    np.testing.assert_allclose(affine_of(moving, items[1].offset), other)
     # A layer of the user's is offered, and stays when the dock goes.
     own = viewer.add_points(np.zeros((3, 2)), name="mine")
     assert part.moving.findData(own) >= 0
@@ -197,6 +210,58 @@ def test_another_order_asks_for_another_alignment(dock, chain, items, qtbot):
     assert dock.align.chain is None
     assert dock.align.adjust.overlay.moving is None
     assert not dock.align.table.isVisible()
+
+
+def test_poses_set_by_hand_come_back_with_what_they_were_set_for(dock, chain, items):
+    dock.align.adjust.put(turn(3))
+    dock.align.method.setCurrentIndex(dock.align.method.findData("none"))
+    # What was found by the outline is no answer to another way of aligning.
+    assert dock.align.chain is None
+    assert dock.alignments() is None
+    dock.align.method.setCurrentIndex(dock.align.method.findData("outline"))
+    dock.sections.kind.setCurrentIndex(dock.sections.kind.findData("separate"))
+    assert dock.alignments() is None
+    dock.sections.kind.setCurrentIndex(dock.sections.kind.findData("serial"))
+    tick = dock.sections.table.item(1, 0)
+    tick.setCheckState(Qt.CheckState.Unchecked)
+    assert dock.align.chain is None
+    tick.setCheckState(Qt.CheckState.Checked)
+    assert dock.align.chain is chain
+    np.testing.assert_allclose(chain.now[1].matrix, turn(3))
+    # Another scale is another section.
+    items[1].section.um_per_px = 0.7
+    dock.session.rebuild(items[1])
+    assert dock.align.chain is None
+
+
+def test_what_a_run_has_found_is_taken_only_where_it_was_asked(dock, items):
+    found = [given(np.eye(3)), given(TURNED)]
+    ids = [item.id for item in items]
+    for joint in (
+        JointParams(arrangement="adjoining"),
+        JointParams(arrangement="serial", align_by="none"),
+        JointParams(arrangement="serial", flip="never"),
+    ):
+        dock.align.adopt(ids, joint, found)
+        assert dock.align.chain is None
+    dock.align.adopt(ids, JointParams(arrangement="serial"), found)
+    assert dock.alignments() == found
+
+
+def test_a_section_read_again_ends_the_alignment(dock, items, qtbot):
+    click(qtbot, dock.align.run)
+    assert not dock.align.method.isEnabled()
+    dock.session.replace(items[1].id, slice_of("b", seed=1))
+    assert not dock.align.busy
+    qtbot.wait(300)
+    assert dock.align.chain is None
+    assert align(qtbot, dock).labels == ["a", "b"]
+
+
+def test_names_are_those_of_the_window(dock, items, qtbot):
+    other = dock.session.add(slice_of("b", seed=3))
+    assert other.label == "b (2)"
+    assert align(qtbot, dock).labels == ["a", "b", "b (2)"]
 
 
 def test_a_closed_section_ends_the_alignment(dock, items, viewer, qtbot):

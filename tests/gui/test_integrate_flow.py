@@ -92,6 +92,7 @@ def test_the_whole_way(dock, items, viewer, qtbot, monkeypatch):
     assert session.selected_id == items[2].id
 
     grid(dock, items, viewer, qtbot)
+    edited(dock, items, viewer, qtbot)
     replaced(dock, items, viewer)
     stacked(dock, viewer, qtbot)
     layouts(dock, qtbot, monkeypatch)
@@ -132,6 +133,37 @@ def grid(dock, items, viewer, qtbot):
     assert (viewer.scene.camera.center, viewer.scene.camera.zoom) == camera
 
 
+def edited(dock, items, viewer, qtbot):
+    """Names and colours given to one section reach tables, and with one click the others."""
+    session, same = dock.session, dock.result.same
+    before = [item.domains["spamask"].state for item in items]
+    assert not same.isEnabled()
+    session.select(items[0].id, "spamask")
+    session.edit(before[0].renamed(0, "left band").recoloured(1, "#123456"))
+    shown = dock.result.composition.table.frames.frame["domain"].tolist()
+    assert shown[:2] == ["left band", "2"]
+    # Merged domains are others: they keep their names.
+    session.select(items[2].id, "spamask")
+    session.edit(before[2].merged([0, 1]))
+    session.select(items[0].id, "spamask")
+    assert items[0].label in same.toolTip()
+    click(qtbot, same)
+    assert not same.isEnabled()
+    assert session.selected_id == items[0].id
+    state = items[1].domains["spamask"].state
+    assert state.names[0] == "left band"
+    assert state.colors[1] == "#123456"
+    np.testing.assert_array_equal(state.codes, before[1].codes)
+    assert "left band" in items[1].section.adata.obs["spamask"].cat.categories
+    assert items[2].domains["spamask"].state.names == ("1", "3")
+    for item in items:
+        session.select(item.id, "spamask")
+        session.undo()
+    assert [item.domains["spamask"].state for item in items] == before
+    assert dock.result.composition.table.frames.frame["domain"].tolist()[0] == "1"
+    session.select(items[2].id, "spamask")
+
+
 def replaced(dock, items, viewer):
     """Another answer ends the grid; what is visible then is of that answer."""
     known = dock.result.known
@@ -149,6 +181,8 @@ def replaced(dock, items, viewer):
 def stacked(dock, viewer, qtbot):
     """A stack with depth, and back."""
     count, seen = len(viewer.layers), [layer.visible for layer in viewer.layers]
+    active = viewer.layers.selection.active
+    assert active is not None
     dock.result.grid.click()
     dock.result.solid.click()
     assert not dock.result.grid.isChecked()
@@ -167,6 +201,7 @@ def stacked(dock, viewer, qtbot):
     assert viewer.dims.ndisplay == 2
     assert len(viewer.layers) == count
     assert [layer.visible for layer in viewer.layers] == seen
+    assert viewer.layers.selection.active is active
     # The user deletes the layer.
     dock.result.solid.click()
     viewer.layers.remove(dock.result.stack.layer)
@@ -237,6 +272,24 @@ def test_a_section_that_is_read_again_in_between(dock, items, qtbot, monkeypatch
     assert "spamask" not in items[1].section.adata.obs
     assert "spamask" not in items[2].section.adata.obs
     assert "read again in between: b" in dock.state.text()
-    assert "1 of them no longer open" in dock.result.facts.text()
+    assert "1 of the sections is no longer open" in dock.result.facts.text()
     # Separate sections have no depth.
     assert not dock.result.solid.isEnabled()
+
+
+def test_a_grid_whose_sections_are_closed_can_be_left(dock, items, viewer, qtbot):
+    dock.open_tab("Run")
+    click(qtbot, dock.run_part.run)
+    ran(qtbot, dock)
+    own = viewer.add_points(np.zeros((3, 2)), name="mine")
+    dock.result.grid.click()
+    assert not own.visible
+    for item in items:
+        for layer in layers.layers_of(viewer, item.id):
+            viewer.layers.remove(layer)
+    assert not dock.session.items
+    assert "3 of the sections are no longer open" in dock.result.facts.text()
+    dock.result.grid.click()
+    assert own.visible
+    dock.result.show_known(dock.result.known)
+    assert not dock.result.grid.isEnabled()

@@ -86,6 +86,7 @@ def test_what_stands_in_the_way(dock, three, qtbot):
     assert run.run.isEnabled(), run.run.toolTip()
     dock.sections.table.item(1, 0).setCheckState(Qt.CheckState.Unchecked)
     assert "Tick two" in run.run.toolTip()
+    assert dock.sections.facts.text() == "Tick two or more sections."
 
 
 def test_settings_that_count(dock):

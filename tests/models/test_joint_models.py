@@ -301,6 +301,61 @@ def test_a_saved_model_gives_the_joined_section_the_same_embedding(
     np.testing.assert_allclose(again.embedding, trained.embedding, atol=1e-3)
 
 
+@pytest.mark.parametrize("method", ["spamask", "mmsrl"])
+def test_a_saved_model_links_by_what_it_learned(method: str, tmp_path, monkeypatch) -> None:
+    """Closer to the trained answer than with the links that training began with."""
+    whole = joined(2, refresh=10)
+    trained = fit(whole, method, epochs=30)
+    path = tmp_path / "m.safetensors"
+    anew = applied(trained, whole, path, method)
+    monkeypatch.setattr(Relinking, "happens", lambda *_: False)
+    first = applied(trained, whole, path, method)
+
+    def common(fit_: Fit) -> float:
+        one, other = ((f.graph - within_groups(f.graph, whole.joint.codes)) > 0
+                      for f in (fit_, trained))  # fmt: skip
+        return one.multiply(other).nnz / (one + other).nnz
+
+    def error(fit_: Fit) -> float:
+        return float(np.abs(fit_.embedding - trained.embedding).mean())
+
+    assert common(anew) > common(first)
+    assert error(anew) < error(first)
+
+
+@pytest.mark.parametrize("method", ["spamask", "vimst", "mmsrl"])
+def test_a_saved_model_keeps_links_that_training_never_found_anew(method: str, tmp_path) -> None:
+    whole = joined(2, refresh=5)
+    trained = fit(whole, method, epochs=5)
+    again = applied(trained, whole, tmp_path / "m.safetensors", method)
+    assert (again.graph != trained.graph).nnz == 0
+    np.testing.assert_allclose(again.embedding, trained.embedding, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", ["spamask", "vimst", "mmsrl"])
+def test_a_saved_model_says_where_it_standardises_otherwise_than_asked(
+    method: str, tmp_path
+) -> None:
+    def said(trained_on: str, asked: str) -> list[str]:
+        trained = fit(joined(2, standardise=trained_on), method)
+        found = applied(trained, joined(2, standardise=asked), tmp_path / "m", method)
+        return [note for note in found.details["notes"] if "standardised" in note]
+
+    assert said("section", "section") == said("joint", "joint") == []
+    assert "within each section" in said("section", "joint")[0]
+    assert "over all sections" in said("joint", "section")[0]
+
+
+def test_the_released_mmsrl_says_what_it_does_not_use() -> None:
+    def said(**settings) -> str:
+        return " ".join(fit(joined(2, **settings), "mmsrl", mode="reference").details["notes"])
+
+    assert "standardise, refresh." in said()
+    without = said(standardise="joint", links="none")
+    assert "standardise" not in without
+    assert "refresh" not in without
+
+
 def test_a_saved_model_standardises_a_new_section_by_itself(tmp_path) -> None:
     trained = fit(joined(2), "spamask")
     new = serial_sections(4)[3]

@@ -7,9 +7,9 @@ import napari_stmask as stm
 from napari_stmask.analysis.scores import against_truth
 from napari_stmask.core.provenance import read_record
 from napari_stmask.core.section import Section
-from napari_stmask.integration import ALIGNED
+from napari_stmask.placement import ALIGNED
 
-VALUES = {"n_domains": 7, "epochs": 60, "replicates": 1, "seed": 0, "threads": 1}
+VALUES = {"n_domains": 7, "epochs": 40, "replicates": 1, "seed": 0, "threads": 1}
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from anndata import AnnData
 from numpy.typing import NDArray
 from pydantic import Field
 
+from .errors import ParameterError
 from .params import Params
 
 __all__ = ["JOINED", "Joint", "JointParams", "Links", "joint_of"]
@@ -92,7 +93,8 @@ class JointParams(Params):
         le=500,
         title="Neighbours in space",
         description="Nearest spots of all sections together, for links by depth; automatic: those "
-        "within a section and the links across. MMSRL takes all within its kernel.",
+        "within a section and the links across. MMSRL takes all within its kernel, ViMST by radius "
+        "all within that.",
         json_schema_extra=_ADVANCED,
     )
     refresh: int = Field(
@@ -132,6 +134,25 @@ class JointParams(Params):
             "separate": "expression",
         }
         return by[self.arrangement]
+
+    def check(self) -> None:
+        """Refuse links that have no frame to be found in.
+
+        Raises
+        ------
+        ParameterError
+            If separate sections are to be linked by position.
+        """
+        if self.in_space and self.arrangement == "separate":
+            raise ParameterError(
+                f"links are '{self.linked_by}', but separate sections have no common frame",
+                "choose arrangement serial or adjoining, or links expression or none",
+            )
+
+    @property
+    def in_space(self) -> bool:
+        """Whether links across sections need positions in one frame."""
+        return self.linked_by in ("quota", "depth", "plane")
 
 
 @dataclass(frozen=True, eq=False)

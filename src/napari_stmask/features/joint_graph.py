@@ -75,7 +75,7 @@ def joint_graph(
     settings = joint.settings
     assert settings is not None
     by = settings.linked_by
-    if by in ("quota", "depth", "plane") and joint.positions is None:
+    if settings.in_space and joint.positions is None:
         raise ParameterError(
             f"links are '{by}', but the sections have no common frame",
             "choose arrangement serial or adjoining, or links expression or none",

@@ -302,6 +302,10 @@ class DomainsDock(Page):
         assert domains is not None
         if "params" not in domains.record:
             raise ParameterError("This result has no record of its run", "run the method again")
+        if "joint" in domains.record:
+            raise ParameterError(
+                "This result is of several sections", "copy it in Integrate sections, tab Run"
+            )
         method = str(domains.record["method"])
         params = params_of(method).checked(**domains.record["params"])
         return str(

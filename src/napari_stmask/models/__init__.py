@@ -10,7 +10,7 @@ from ..core.errors import ParameterError
 from ..core.params import Params
 from .base import Method, Predictor
 
-__all__ = ["available", "get", "params_of", "predictor", "predictors"]
+__all__ = ["INTEGRATES", "available", "get", "integrating", "params_of", "predictor", "predictors"]
 
 _OWN = {
     "spamask": "napari_stmask.models.spamask.method:SpaMask",
@@ -18,6 +18,8 @@ _OWN = {
     "mmsrl": "napari_stmask.models.mmsrl.method:MMSRL",
     "spacex": "napari_stmask.models.spacex.method:SpaCEX",
 }
+INTEGRATES = ("spamask", "vimst", "mmsrl")
+"""This package's methods that take several sections as one, known without importing them."""
 _PREDICTORS = {"spahgc": "napari_stmask.models.spahgc.method:SpaHGC"}
 _PARAMS = {
     "spahgc": "napari_stmask.models.spahgc.params:SpaHGCParams",
@@ -39,6 +41,12 @@ def available() -> list[str]:
     """Names of all methods, this package's first, without importing any."""
     own = list(_OWN)
     return own + sorted(set(_paths()) - set(own))
+
+
+def integrating() -> list[str]:
+    """Names of all methods that take several sections; only other packages' are imported."""
+    others = [name for name in available() if name not in _OWN]
+    return [*INTEGRATES, *(name for name in others if get(name).needs.integrates)]
 
 
 @cache

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..analysis.prediction_baselines import References
 from ..core.errors import ParameterError
+from ..core.joint import JointParams
 from ..core.params import DomainParams, Params
 from ..core.progress import Steps
 from ..core.result import Fit
@@ -21,6 +22,7 @@ from ..core.section import Section
 __all__ = [
     "Described",
     "Estimate",
+    "Integrating",
     "Method",
     "Needs",
     "Predicted",
@@ -116,6 +118,17 @@ class Method(Described, Protocol):
 
     def save_model(self, fit: Fit, path: str | Path) -> None:
         """Write what `fit` trained to a file that `apply` reads."""
+
+
+@runtime_checkable
+class Integrating(Method, Protocol):
+    """A method that takes several sections joined to one, with links across them."""
+
+    def check_joint(self, joint: JointParams, params: Any) -> None:
+        """Refuse, before any work, ways for sections to go together that it cannot follow."""
+
+    def answer_settings(self, model: str | Path, params: Any) -> Any:
+        """Settings of `apply`: the training's, with those of ``params`` that are free."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..core.section import Section
 from .dual_params import DualMaskParams
-from .expression_input import Prepared
+from .expression_input import Prepared, scaling_notes
 
 __all__ = ["possible_neighbours", "small_section_notes"]
 
@@ -19,7 +19,7 @@ def possible_neighbours(section: Section, params: DualMaskParams) -> int:
 
 def small_section_notes(section: Section, prepared: Prepared, params: DualMaskParams) -> list[str]:
     """Where the section is too small for what was asked."""
-    notes = prepared.notes(params)
+    notes = prepared.notes(params) + scaling_notes(section, prepared)
     if possible_neighbours(section, params) < params.neighbours:
         notes.append(f"Fewer than {params.neighbours} neighbours: the section is too small.")
     return notes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,9 @@ _ADVANCED: dict[str, Any] = {"advanced": True}
 
 class DualMaskParams(TrainedParams):
     """Graph, masks and tasks of a dual-masking graph autoencoder."""
+
+    # As published for the donors of several sections, 1000 epochs beside 500 of one.
+    SEVERAL_EPOCHS: ClassVar[int] = 2
 
     neighbours: int = Field(
         6,

@@ -72,6 +72,19 @@ class DualMaskTraining:
     latents: list[list[NDArray[np.float32]]] = field(default_factory=list)
     history: Curves = field(default_factory=dict)
 
+    def answer(self, nets: Sequence[DualMaskNet]) -> Steps[None]:
+        """Embed with networks that were trained before.
+
+        Links by expression follow the first network, if they did while it was trained.
+        """
+        for done, net in enumerate(nets):
+            there = net.to(self.device)
+            how = self.relinking
+            if not done and how is not None and how.happens(self.params.epochs):
+                self._relink(there, how)
+            self.add(there)
+            yield Progress(done + 1, len(nets), "embedding")
+
     def add(self, net: DualMaskNet) -> None:
         """Keep a trained network and its embeddings."""
         self.nets.append(net)
@@ -114,11 +127,7 @@ class DualMaskTraining:
         def relink(done: int) -> Steps[None]:
             if i == 0 and self.relinking is not None and self.relinking.due(done, p.epochs):
                 yield Progress(done, p.replicates * p.epochs, "training")
-                latent = np.concatenate(
-                    embed(net, self.inputs, self.adjacency, self.device), axis=1
-                )
-                self.graph = self.relinking.make(self.graph, latent)
-                self.adjacency = normalised_adjacency(self.graph)
+                self._relink(net, self.relinking)
                 tiles[:] = self._tiles(tile_spots, held_out)
 
         curves = yield from train(
@@ -132,6 +141,12 @@ class DualMaskTraining:
             total=p.replicates * p.epochs,
         )
         return net, curves
+
+    def _relink(self, net: DualMaskNet, how: Relinking) -> None:
+        """Links across sections from what ``net`` says now."""
+        latent = np.concatenate(embed(net, self.inputs, self.adjacency, self.device), axis=1)
+        self.graph = how.make(self.graph, latent)
+        self.adjacency = normalised_adjacency(self.graph)
 
     def _tiles(self, size: int, held_out: NDArray[np.int64]) -> list[DualMaskObjective]:
         """The losses of each tile of the present graph."""

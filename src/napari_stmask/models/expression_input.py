@@ -33,6 +33,7 @@ __all__ = [
     "gene_layer",
     "normalised",
     "prepare",
+    "scaling_notes",
     "standardised_within",
 ]
 
@@ -220,6 +221,15 @@ def standardised_within(
     else:
         x = np.asarray(matrix @ components.T - (mean @ components.T)[codes], dtype=np.float32)
     return Prepared(x, genes, sd, ceiling, components, mean, codes)
+
+
+def scaling_notes(section: Section, prepared: Prepared) -> list[str]:
+    """Where a saved model standardises joined sections otherwise than their settings say."""
+    joint, within = section.joint, prepared.codes is not None
+    if joint is None or joint.settings is None or joint.per_section == within:
+        return []
+    how = "within each section" if within else "over all sections"
+    return [f"Genes are standardised {how}, as the saved model was trained."]
 
 
 def _clip(params: TrainedParams) -> float | None:

@@ -35,6 +35,10 @@ class Relinking:
         """Whether it is time, after ``epoch`` of ``epochs``."""
         return epoch % self.every == 0 and epoch < epochs
 
+    def happens(self, epochs: int) -> bool:
+        """Whether it is time at all in a training of ``epochs``."""
+        return self.every < epochs
+
 
 def linked(
     section: Section, build: Build, *, n_near: int, values: NDArray[np.float32] | None
@@ -98,5 +102,4 @@ def tiled_coords(section: Section) -> NDArray[np.float64]:
     joint = section.joint
     if joint is None or joint.settings is None or joint.positions is None:
         return section.coords
-    in_space = joint.settings.linked_by in ("quota", "depth", "plane")
-    return joint.positions[:, :2] if in_space else section.coords
+    return joint.positions[:, :2] if joint.settings.in_space else section.coords

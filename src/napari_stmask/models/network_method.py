@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
+from ..core.joint import JointParams
 from ..core.params import DomainParams
 from ..core.progress import Progress, Steps
 from ..core.result import Fit
@@ -74,10 +75,19 @@ class NetworkMethod(ABC):
         check_size(section)
         state = self.load(model)
         yield Progress(0, 1, "preparing", message="Reading the model.")
+        return (yield from self._answer(state, section, self._settings(state, params)))
+
+    def check_joint(self, joint: JointParams, params: Any) -> None:  # noqa: B027
+        """Nothing: all ways for sections to go together are possible."""
+
+    def answer_settings(self, model: str | Path, params: Any) -> Any:
+        """Settings of `apply`: the training's, with those of ``params`` that are free."""
+        return self._settings(self.load(model), params)
+
+    def _settings(self, state: TrainedState, params: Any) -> TrainedParams:
         # The network is the model's; how its answer is split and where it runs is the caller's.
         asked = params.model_dump(include={*DomainParams.model_fields, "denoise"})
-        settings = self.Params(**(state.params.model_dump() | asked))
-        return (yield from self._answer(state, section, settings))
+        return self.Params(**(state.params.model_dump() | asked))
 
     def load(self, model: str | Path) -> TrainedState:
         """What `save_model` wrote; raises what `TrainedState.load` raises."""

@@ -116,6 +116,24 @@ class TrainedParams(DomainParams):
         "unknown": "visium",
     }
 
+    SEVERAL_EPOCHS: ClassVar[int] = 1
+    """Epochs of a run over several sections, beside those of one."""
+
+    @classmethod
+    def preset_values(cls, name: str, platform: str = "unknown") -> dict[str, Any]:
+        """Values of preset ``name``; ``"several"`` is the recommended one for several sections.
+
+        Raises
+        ------
+        ParameterError
+            If there is no such preset.
+        """
+        if name != "several":
+            return super().preset_values(name, platform)
+        values = super().preset_values("recommended", platform)
+        epochs = values.get("epochs", cls.model_fields["epochs"].default)
+        return values | {"epochs": cls.SEVERAL_EPOCHS * epochs}
+
     @property
     def takes_log(self) -> bool:
         """Whether counts are brought to 10,000 a spot and log-transformed, or to a million."""

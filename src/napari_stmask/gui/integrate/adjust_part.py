@@ -24,6 +24,8 @@ __all__ = ["AdjustPart"]
 
 _PAUSE = 30
 """Milliseconds without an edit after which the fit is measured."""
+_STEP, _NUDGE = 0.5, 0.1
+"""What a press of an arrow key changes: degrees, and pitches."""
 _DOT = 0.8
 """Diameter of the points of the overlay, in pitches."""
 
@@ -33,9 +35,7 @@ class AdjustPart(QWidget):
 
     moved = Signal()
 
-    def __init__(
-        self, session: Session, fail: Callable[[Failure], None]
-    ) -> None:  # fmt: skip
+    def __init__(self, session: Session, fail: Callable[[Failure], None]) -> None:
         super().__init__()
         self.session = session
         self._fail = fail
@@ -62,7 +62,9 @@ class AdjustPart(QWidget):
             f"Points of the fixed section (blue, {FIXED}) and of the moving one (orange, {MOVING})."
         )
         self.shown.toggled.connect(self._draw)
-        self.angle = SliderField("Angle", " \u00b0", "Turn about the middle of the section.")
+        # A tenth of a degree is several µm at the rim of a section.
+        tip = "Turn about the middle of the section."
+        self.angle = SliderField("Angle", " \u00b0", tip, decimals=2)
         self.dx = SliderField("Shift in x", " \u00b5m", "Shift of its middle to the right.")
         self.dy = SliderField("Shift in y", " \u00b5m", "Shift of its middle downwards.")
         for field in (self.angle, self.dx, self.dy):
@@ -84,6 +86,10 @@ class AdjustPart(QWidget):
         form.addRow(self.mirror)
         form.addRow("Other poses", self.others)
         layout.addLayout(form)
+        self._build_buttons(layout)
+
+    def _build_buttons(self, layout: QVBoxLayout) -> None:
+        """How well it fits, and what else can be done about it."""
         self.fit = plain_label()
         self.fit.setAccessibleName("How well it fits")
         layout.addWidget(self.fit)
@@ -93,8 +99,8 @@ class AdjustPart(QWidget):
             self._on_drag,
         )
         self.take = make_button(
-            "Take the affine of the layer",
-            "Take the pose that the orange layer was dragged to as that of the section.",
+            "Take where it was dragged",
+            "Lay the section where the orange layer was dragged or turned to on the canvas.",
             self._on_take,
         )
         self.reset = make_button("Reset", "Put the section back as it was found.", self._on_reset)
@@ -112,6 +118,8 @@ class AdjustPart(QWidget):
 
     def show_chain(self, chain: Chain | None, first: Item | None) -> None:
         """Other sections, or none; ``first`` tells where the common frame is in the world."""
+        # What was last set is of the sections that were shown.
+        self._later.stop()
         before = self.index if chain is self._chain else 0
         self._chain = chain
         self._first = weakref.ref(first) if first is not None else None
@@ -140,15 +148,14 @@ class AdjustPart(QWidget):
 
     def turn(self) -> Turn:
         """The pose as the fields say it."""
-        return Turn(
-            self.angle.value(), self.dx.value(), self.dy.value(), self.mirror.isChecked()
-        )  # fmt: skip
+        shift = self.dx.value(), self.dy.value()
+        return Turn(self.angle.value(), *shift, self.mirror.isChecked())
 
-    def refresh(self) -> None:
-        """The chain lies elsewhere."""
-        self._show()
-        if self.overlay.moving is not None:
-            self._draw()
+    def follow(self) -> None:
+        """The sections lie elsewhere on the canvas."""
+        first = self._first() if self._first is not None else None
+        if first is not None:
+            self.overlay.follow(first.offset)
 
     def _show(self) -> None:
         """Fields and poses of the chosen section."""
@@ -160,10 +167,10 @@ class AdjustPart(QWidget):
             return
         turn = chain.turn(i)
         reach = float(max(np.ptp(chain.places(j), axis=0).max() for j in (i, i - 1)))
-        self.angle.show_value(turn.angle, -180.0, 180.0)
+        self.angle.show_value(turn.angle, -180.0, 180.0, step=_STEP)
         for field, value in ((self.dx, turn.dx), (self.dy, turn.dy)):
             field.box.setSuffix(" \u00b5m" if chain.unit == "\u00b5m" else "")
-            field.show_value(value, -reach, reach)
+            field.show_value(value, -reach, reach, step=_NUDGE * chain.pitch(i))
         with QSignalBlocker(self.mirror):
             self.mirror.setChecked(turn.mirrored)
         with QSignalBlocker(self.others):

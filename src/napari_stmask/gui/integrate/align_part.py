@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from ...core.joint import JointParams
 from ...core.progress import Progress
+from ...core.section import Section
 from ...features.alignment import Alignment, align_sections
 from ...integration import alignment_facts
 from ...io.atomic import atomic_path
@@ -32,6 +33,8 @@ from ..model import Item
 from ..parts import Fold, narrow_combo, plain_label
 from ..session import Session
 from .adjust_part import AdjustPart
+from .answers import Answers, Question
+from .job import named
 from .landmarks_part import LandmarksPart
 from .poses import Chain
 
@@ -39,12 +42,13 @@ __all__ = ["AlignPart"]
 
 _COLUMNS = (
     Column("section", "Section", width=0, tip="Each is laid on the one above it."),
-    Column("residual", "Residual", ".1f", width=58, tip="Distance of the outlines, in \u00b5m."),
+    Column("residual", "Residual", ".1f", width=58, tip="Distance of the outlines, in \u00b5m; in "
+           "units of the coordinates where no scale is known."),
     Column("pitches", "Pitches", ".2f", width=50, tip="The same in distances between spots."),
     Column("overlap", "Overlap", ".0%", width=52, tip="Share of its spots on the one above it."),
     Column("mirrored", "Mirror", width=42, tip="Whether it is turned over."),
     Column("fit", "Fit", width=56, tip="Whether the fit can be trusted."),
-)
+)  # fmt: skip
 _METHODS = {
     "outline": "Outline and expression",
     "histology": "Histology",
@@ -65,6 +69,8 @@ class AlignPart(QWidget):
         self._ids: tuple[str, ...] = ()
         self._kind = "separate"
         self.chain: Chain | None = None
+        self._answers = Answers(session)
+        self._asked: tuple[Question, list[Section]] | None = None
         self.worker = StepWorker(self)
         self.worker.progressed.connect(self._on_progress)
         self.worker.done.connect(self._on_done)
@@ -107,6 +113,10 @@ class AlignPart(QWidget):
         row.addWidget(self.cancel)
         self.progress.hide()
         layout.addWidget(self.progress)
+        self._build_found(layout)
+
+    def _build_found(self, layout: QVBoxLayout) -> None:
+        """What was found, whether it can be trusted, and how it is corrected."""
         self.table = FrameTable(_COLUMNS, "Alignment; Return chooses a section", chooses="section")
         self.table.setSortingEnabled(False)
         self.table.chosen.connect(self._on_row)
@@ -149,16 +159,22 @@ class AlignPart(QWidget):
 
     def follow(self, ids: Sequence[str], kind: str) -> None:
         """Other sections, another order or another arrangement are chosen."""
-        if (tuple(ids), kind) != (self._ids, self._kind) or self._stale():
-            self._ids, self._kind = tuple(ids), kind
-            self.worker.cancel()
-            self._use(None)
+        self._ids, self._kind = tuple(ids), kind
+        self._answers.forget()
+        if self._asked is not None:
+            question, sections = self._asked
+            if question != self._question() or not self._answers.holds(question, sections):
+                self.worker.cancel()
+        self._look_up()
         self._show()
 
-    def adopt(self, sections: Sequence[str], alignments: Sequence[Alignment]) -> None:
-        """Take what a run found, where nothing was found here before."""
-        if self.chain is None and tuple(sections) == self._ids and len(alignments) == len(sections):
-            self._use(Chain([item.section for item in self._items()], alignments))
+    def adopt(
+        self, ids: Sequence[str], joint: JointParams, alignments: Sequence[Alignment]
+    ) -> None:
+        """Take what a run over these sections found, where nothing was found here before."""
+        same = Question.of_run(ids, joint) == self._question()
+        if same and self.chain is None and len(alignments) == len(ids):
+            self._use(Chain(self._sections(), alignments))
             self._show()
 
     def alignments(self) -> list[Alignment] | None:
@@ -188,6 +204,7 @@ class AlignPart(QWidget):
     def left(self) -> None:
         """The dock goes away."""
         self.worker.cancel()
+        self._answers.forget(all_of_them=True)
         self.adjust.left()
         self.landmarks.left()
 
@@ -195,19 +212,23 @@ class AlignPart(QWidget):
         items = self.session.items
         return [items[key] for key in self._ids if key in items]
 
-    def _stale(self) -> bool:
-        """Whether a section of the chain was read again."""
-        items = self._items()
-        return self.chain is not None and (
-            len(items) != len(self.chain.sections)
-            or any(
-                item.section is not one
-                for item, one in zip(items, self.chain.sections, strict=True)
-            )
-        )
+    def _sections(self) -> list[Section]:
+        """The chosen sections, under the names that the window shows."""
+        return [named(item.section, item.label) for item in self._items()]
+
+    def _question(self) -> Question:
+        return Question.of(self._ids, self._kind, **self.values())
+
+    def _look_up(self) -> None:
+        """Show what is known of the present choice; a doubtful fit is to be accepted anew."""
+        chain = self._answers.get(self._question())
+        if chain is not self.chain:
+            self._use(chain)
 
     def _use(self, chain: Chain | None) -> None:
         self.chain = chain
+        if chain is not None:
+            self._answers.keep(self._question(), chain)
         with QSignalBlocker(self.accept):
             self.accept.setChecked(False)
         items = self._items()
@@ -224,8 +245,8 @@ class AlignPart(QWidget):
             if serial
             else "Adjoining parts lie where their coordinates put them; correct them here."
         )
-        self.method.setEnabled(serial)
-        self.flip.setEnabled(serial and self.method.currentData() != "none")
+        self.method.setEnabled(serial and not self.busy)
+        self.flip.setEnabled(serial and not self.busy and self.method.currentData() != "none")
         self.run.setText("Align" if serial else "Show how they lie")
         self.run.setEnabled(several and self._kind != "separate" and not self.busy)
         for widget in (self.table, self.adjust_fold, self.landmarks_fold, self.save):
@@ -239,20 +260,25 @@ class AlignPart(QWidget):
 
     @slot
     def _on_setting(self) -> None:
+        self._look_up()
         self._show()
         self.changed.emit()
 
     @slot
     def _on_run(self) -> None:
         self._fail(None)
-        values = self.values()
-        sections = [snapshot(item.section) for item in self._items()]
-        method = values["align_by"] if self._kind == "serial" else "none"
+        question, sections = self._question(), self._sections()
+        self._asked = question, sections
         self.bar.setRange(0, 1)
         self.bar.setValue(0)
         self.progress.show()
         self.worker.start(
-            partial(align_sections, sections, method=method, flip=values["flip"])  # type: ignore[arg-type]
+            partial(
+                align_sections,
+                [snapshot(one) for one in sections],
+                method=question.align_by,  # type: ignore[arg-type]
+                flip=question.flip,  # type: ignore[arg-type]
+            )
         )
         self._show()
         self.changed.emit()
@@ -265,15 +291,14 @@ class AlignPart(QWidget):
 
     @slot
     def _on_done(self, found: list[Alignment]) -> None:
-        items = self._items()
-        if len(items) != len(found):
-            # A section was closed in between.
+        if self._asked is None:
             return
-        self._use(Chain([item.section for item in items], found))
+        self._use(Chain(self._asked[1], found))
         self.adjust_fold.expand(animate=False)
 
     @slot
     def _on_ended(self) -> None:
+        self._asked = None
         self.progress.hide()
         self._show()
         self.changed.emit()

@@ -181,7 +181,8 @@ class IntegrateDock(Page):
 
     @slot
     def _on_arranged(self) -> None:
-        self.align.adjust.refresh()
+        self.align.adjust.follow()
+        self.align.landmarks.follow()
 
     @slot
     def _on_tab(self) -> None:
@@ -208,8 +209,9 @@ class IntegrateDock(Page):
         if not self._built or not isinstance(job, IntegrateJob) or job.known is None:
             return
         self.result.show_known(job.known)
-        self.align.adopt(job.ids, job.known.alignments)
-        if job.lost:
+        if not job.lost:
+            self.align.adopt(job.ids, job.joint, job.known.alignments)
+        else:
             self.say(f"Closed or read again in between: {', '.join(job.lost)}; not written there.")
         if job.watched:
             self.open_tab("Result")

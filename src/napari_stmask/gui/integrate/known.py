@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,17 +15,30 @@ from ...core.provenance import records
 from ...core.result import VIEWS
 from ...core.section import Section
 from ...features.alignment import Alignment
-from ...integration import ALIGNED, Integration
+from ...integration import Integration
+from ...placement import ALIGNED
 from ...viz.palette import UNASSIGNED_COLOUR, to_rgb
-from ..model import Item
+from ..model import DomainState, Item
 
 if TYPE_CHECKING:
     from ..session import Session
 
-__all__ = ["Known", "known_of", "remember"]
+__all__ = ["Known", "Look", "known_of", "remember"]
 
 _MOST_CLASSES = 50
 """Classes of a column beyond which it is no annotation."""
+
+
+class Look(NamedTuple):
+    """Names and colours of domains."""
+
+    names: tuple[str, ...]
+    colors: tuple[str, ...]
+
+    @classmethod
+    def of(cls, state: DomainState) -> Look:
+        """Those that a legend shows."""
+        return cls(state.names, state.colors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,6 +128,19 @@ class Known:
             if item is not None and item.section is section():
                 found.append(item)
         return found
+
+    def look(self, session: Session) -> Look:
+        """Of the domains, as the first open section shows them that has all of them still."""
+        for item in self.open_items(session):
+            domains = item.domains.get(self.key)
+            if domains is not None and len(domains.state.names) == len(self.names):
+                return Look.of(domains.state)
+        return Look(self.names, self.colors)
+
+    @property
+    def any_section(self) -> Section | None:
+        """The first section that is still there; exports are named after it."""
+        return next((s for s in (known() for known in self.sections) if s is not None), None)
 
     @property
     def scored(self) -> NDArray[np.bool_]:

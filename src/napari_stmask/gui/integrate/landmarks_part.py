@@ -18,6 +18,7 @@ from ..guard import Failure, slot
 from ..layer_tuples import our_meta, to_rows_columns
 from ..model import Item
 from ..parts import narrow_combo, plain_label
+from ..placing import shift
 from ..session import Session
 from .overlay import FIXED, MOVING, add_points
 
@@ -42,7 +43,7 @@ class LandmarksPart(QWidget):
         self.session = session
         self._fail = fail
         self._items: tuple[weakref.ref[Item], weakref.ref[Item]] | None = None
-        self._made: list[weakref.ref[Layer]] = []
+        self._made: list[tuple[weakref.ref[Layer], weakref.ref[Item], tuple[float, float]]] = []
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(6)
@@ -80,6 +81,14 @@ class LandmarksPart(QWidget):
         self.new.setEnabled(both)
         self._refill()
 
+    def follow(self) -> None:
+        """The sections lie elsewhere on the canvas, and so do the landmarks on them."""
+        for number, (known, of, offset) in enumerate(self._made):
+            layer, item = known(), of()
+            if layer is not None and item is not None:
+                shift(layer, (item.offset[0] - offset[0], item.offset[1] - offset[1]))
+                self._made[number] = known, of, item.offset
+
     def left(self) -> None:
         """The dock goes away, and the layers that it made."""
         viewer = self.session.viewer
@@ -95,7 +104,7 @@ class LandmarksPart(QWidget):
 
     def _remove(self) -> None:
         viewer = self.session.viewer
-        made, self._made = [layer() for layer in self._made], []
+        made, self._made = [layer() for layer, _, _ in self._made], []
         for layer in made:
             if viewer is not None and layer is not None and layer in viewer.layers:
                 viewer.layers.remove(layer)
@@ -105,7 +114,7 @@ class LandmarksPart(QWidget):
         viewer = self.session.viewer
         if viewer is None:
             return []
-        made = [layer() for layer in self._made]
+        made = [layer() for layer, _, _ in self._made]
         return [
             layer
             for layer in viewer.layers
@@ -149,7 +158,7 @@ class LandmarksPart(QWidget):
                 face_color=color,
             )
             made.append(layer)
-            self._made.append(weakref.ref(layer))
+            self._made.append((weakref.ref(layer), weakref.ref(item), item.offset))
         self._refill()
         for combo, layer in zip((self.moving, self.fixed), made, strict=True):
             combo.setCurrentIndex(combo.findData(layer))

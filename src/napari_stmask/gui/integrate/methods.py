@@ -8,13 +8,10 @@ from typing import Any
 from ...core.memory import available_bytes
 from ...core.params import DomainParams
 from ...core.section import Section
-from ...models import available
+from ...models import INTEGRATES, available
 from ..model import TITLES
 
 __all__ = ["INTEGRATES", "cost_of", "further_methods"]
-
-INTEGRATES = ("spamask", "vimst", "mmsrl")
-"""Those of this package, known without importing them."""
 
 
 def further_methods() -> list[tuple[str, str]]:

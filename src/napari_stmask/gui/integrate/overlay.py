@@ -40,12 +40,6 @@ class Overlay:
         layers = self._present()
         return layers[-1] if len(layers) == 2 else None
 
-    @property
-    def fixed(self) -> Layer | None:
-        """The layer of the fixed section, unless the user has deleted one of the two."""
-        layers = self._present()
-        return layers[0] if len(layers) == 2 else None
-
     def _present(self) -> list[Layer]:
         viewer = self._session.viewer
         found = [layer() for layer in self._layers]
@@ -88,6 +82,15 @@ class Overlay:
         layer = self.moving
         if layer is not None:
             layer.affine = self._affine(matrix)
+
+    def follow(self, origin: tuple[float, float]) -> None:
+        """The frame lies elsewhere in the world; a layer that was dragged stays so."""
+        step = origin[0] - self._origin[0], origin[1] - self._origin[1]
+        self._origin = origin
+        for layer in self._present():
+            affine = np.array(layer.affine.affine_matrix)
+            affine[:2, 2] += step
+            layer.affine = affine
 
     def matrix(self) -> Matrix | None:
         """(3, 3) pose of the moving section as its layer lies now; None without the layer."""

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QVBoxLayout, QWidget
 
+from ..fields import make_button
 from ..guard import Failure, slot
-from ..parts import Fold, plain_label
+from ..parts import Fold, plain_label, plain_tip
 from ..session import Session
-from .known import Known
+from .carry import behind, carry, source_of
+from .known import Known, Look
 from .scores_part import CompositionPart, ScoresPart, TruthPart
 from .side_by_side import SideBySide, only_domains
 from .stack import Stack, usual_stretch
@@ -43,6 +45,24 @@ class ResultPart(QWidget):
         layout.setSpacing(6)
         self.facts = plain_label(_NONE)
         layout.addWidget(self.facts)
+        self._build_views()
+        layout.addWidget(self.views)
+        self.composition = CompositionPart(fail, say)
+        self.scores = ScoresPart(fail, say)
+        self.truth = TruthPart(fail, say)
+        self.umap = UmapPart(fail, say)
+        self.umap_fold = Fold("UMAP before and after", self.umap)
+        for part in (self.composition, self.scores, self.truth, self.umap_fold):
+            layout.addWidget(part)
+        viewer = session.viewer
+        if viewer is not None:
+            viewer.layers.events.removed.connect(self._on_removed)
+        session.domains_changed.connect(self._on_domains)
+        session.domains_selected.connect(self._show_same)
+        self.show_known(None)
+
+    def _build_views(self) -> None:
+        """What can be seen on the canvas."""
         self.views = QWidget()
         form = QFormLayout(self.views)
         form.setContentsMargins(0, 0, 0, 0)
@@ -63,18 +83,8 @@ class ResultPart(QWidget):
         form.addRow(self.grid)
         form.addRow(self.solid)
         form.addRow("Depth stretched", self.stretch)
-        layout.addWidget(self.views)
-        self.composition = CompositionPart(fail, say)
-        self.scores = ScoresPart(fail, say)
-        self.truth = TruthPart(fail, say)
-        self.umap = UmapPart(fail, say)
-        self.umap_fold = Fold("UMAP before and after", self.umap)
-        for part in (self.composition, self.scores, self.truth, self.umap_fold):
-            layout.addWidget(part)
-        viewer = session.viewer
-        if viewer is not None:
-            viewer.layers.events.removed.connect(self._on_removed)
-        self.show_known(None)
+        self.same = make_button("Same names and colours everywhere", "", self._on_same)
+        form.addRow(self.same)
 
     def show_known(self, known: Known | None) -> None:
         """Another integration, or the same one after sections have come or gone."""
@@ -92,28 +102,34 @@ class ResultPart(QWidget):
         parts = (self.views, self.composition, self.scores, self.truth, self.umap_fold)
         for part in parts:
             part.setVisible(known is not None)
-        self.umap.show_known(known)
         if known is None:
+            self.umap.show_known(None, Look((), ()))
             self.facts.setText(_NONE)
             return
-        for tables in (self.composition, self.scores, self.truth):
-            tables.show_known(known)
+        self._show_look(known)
+        self.scores.show_known(known)
+        self.truth.show_known(known)
         live = known.open_items(self.session)
-        self.grid.setEnabled(len(live) > 0)
+        # What it has hidden must come back even where its sections were closed.
+        self.grid.setEnabled(len(live) > 0 or self.side.on)
         deep = known.positions is not None and len(set(known.positions[:, 2].tolist())) > 1
         self.solid.setEnabled(deep)
         self.solid.setToolTip("Show the aligned spots with their depth." if deep else _FLAT)
         self.stretch.setEnabled(deep)
         text = f"{len(known.labels)} sections, {len(known.codes):,} spots, {len(known.names)} "
-        text += f"domains in '{known.key}': the same number and colour in every section."
+        text += f"domains in '{known.key}': a number means the same in every section."
         gone = len(known.labels) - len(live)
-        self.facts.setText(text + (f" {gone} of them no longer open." if gone else ""))
+        if gone:
+            text += f" {gone} of the sections {'is' if gone == 1 else 'are'} no longer open."
+        self.facts.setText(text)
 
     def left(self) -> None:
         """The dock goes away: everything back as it was."""
         viewer = self.session.viewer
         if viewer is not None:
             viewer.layers.events.removed.disconnect(self._on_removed)
+        self.session.domains_changed.disconnect(self._on_domains)
+        self.session.domains_selected.disconnect(self._show_same)
         self.umap.left()
         self._leave_views()
 
@@ -122,6 +138,40 @@ class ResultPart(QWidget):
         with QSignalBlocker(self.solid):
             self.solid.setChecked(self.stack.on)
         self._fail(failure)
+
+    def _show_look(self, known: Known) -> None:
+        """Names and colours as the legends show them."""
+        look = known.look(self.session)
+        self.composition.show_known(known, look)
+        self.umap.show_known(known, look)
+        self._show_same()
+
+    @slot
+    def _show_same(self) -> None:
+        known = self.known
+        source = source_of(self.session, known) if known is not None else None
+        if known is None or source is None:
+            tip = "Select one of these sections, and this result, first."
+        elif not behind(self.session, known):
+            tip = "The sections look alike already; merged domains are left as they are."
+        else:
+            tip = (
+                f"Give the other sections the names and colours that domains have in "
+                f"{source.label}; Undo in the dock Domains takes it back on each."
+            )
+        self.same.setEnabled(known is not None and bool(behind(self.session, known)))
+        self.same.setToolTip(plain_tip(tip))
+
+    @slot
+    def _on_same(self) -> None:
+        if self.known is not None:
+            carry(self.session, self.known)
+
+    @slot
+    def _on_domains(self) -> None:
+        if self.known is not None:
+            self._show_look(self.known)
+            self.stack.recolour(self.known)
 
     def _leave_views(self) -> None:
         for box in (self.grid, self.solid):

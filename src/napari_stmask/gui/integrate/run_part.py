@@ -247,7 +247,10 @@ class RunPart(QWidget):
         section = items[0].section if items else None
         platform = section.platform if section is not None else "unknown"
         self.form.show_section(section)
-        self.form.fill(str(self.presets.currentData()), platform, keep_edits=keep_edits)
+        name = str(self.presets.currentData())
+        # Longer than for a single section.
+        preset = "several" if name == "recommended" else name
+        self.form.fill(preset, platform, keep_edits=keep_edits)
         self._on_edit()
 
     @slot
@@ -264,7 +267,7 @@ class RunPart(QWidget):
         if found:
             return found
         by = self.joint_params()
-        if by.linked_by in ("quota", "depth", "plane") and by.arrangement == "separate":
+        if by.in_space and by.arrangement == "separate":
             return "Links across: separate sections have no common frame; choose another kind."
         for item in self.asked.items():
             found = name_problem(self.key.text().strip(), item)

@@ -16,7 +16,7 @@ from ..analyse.exporting import ExportRow
 from ..analyse.table import Column, FrameTable
 from ..guard import Failure, slot
 from ..parts import narrow_combo, plain_label
-from .known import Known
+from .known import Known, Look
 
 __all__ = ["CompositionPart", "ScoresPart", "TruthPart"]
 
@@ -94,39 +94,41 @@ class CompositionPart(_Tables):
         self.body.addWidget(titled("Share of each domain in each section"))
         self.bars = BarChart("Shares of the domains, one bar a section")
         self.body.addWidget(self.bars)
+        self._look: Look | None = None
         self.place = QVBoxLayout()
         self.body.addLayout(self.place)
         self.table: FrameTable | None = None
         self.export = self.add_export(figures=True)
 
-    def show_known(self, known: Known) -> None:
-        """Another integration."""
-        if known is self.known:
+    def show_known(self, known: Known, look: Look) -> None:
+        """Another integration, or other names and colours of its domains."""
+        if known is self.known and look == self._look:
             return
-        self.known = known
+        self.known, self._look = known, look
+        shown = dict(zip(known.names, zip(*look, strict=True), strict=True))
         shares = known.composition
-        names = [str(name) for name in shares.columns]
-        colors = dict(zip(known.names, known.colors, strict=True))
-        used = [colors.get(name, UNASSIGNED_COLOUR) for name in names]
+        pairs = [shown.get(name, (name, UNASSIGNED_COLOUR)) for name in map(str, shares.columns)]
+        names, used = [name for name, _ in pairs], [color for _, color in pairs]
         labels = [str(name) for name in shares.index]
         self.bars.show_shares(shares.to_numpy(), labels, names, used, "share of the spots")
         if self.table is not None:
             self.table.setParent(None)
             self.table.deleteLater()
-        columns = [Column("domain", "Domain", width=64)]
+        # Beside the name there is a square of its colour; the rest is for the sections.
+        widest = max(map(self.fontMetrics().horizontalAdvance, names), default=0)
+        columns = [Column("domain", "Domain", width=min(max(64, widest + 40), 160))]
         columns += [Column(name, name, ".1%", width=0, tip=name) for name in labels]
         self.table = FrameTable(columns, "Share of each domain in each section")
         self.place.addWidget(self.table)
         frame = shares.T.rename_axis("domain").reset_index()
         frame.columns = pd.Index(["domain", *labels])
-        frame["domain"] = frame["domain"].astype(str)
-        self.table.show_frame(frame, colors)
-        live = next((s() for s in known.sections if s() is not None), None)
+        frame["domain"] = names
+        self.table.show_frame(frame, dict(pairs))
         figure = partial(
             composition_figure, shares.to_numpy(), labels, names, used,
             label="Share of the spots", rows_label="Section",
         )  # fmt: skip
-        self.export.offer((lambda: frame, figure), live, f"{known.key}_composition")
+        self.export.offer((lambda: frame, figure), known.any_section, f"{known.key}_composition")
 
 
 class ScoresPart(_Tables):
@@ -147,9 +149,8 @@ class ScoresPart(_Tables):
             frame = known.table.rename_axis("numbers").reset_index()
             frame.insert(0, "short", [_SHORT.get(n, n) for n in frame["numbers"]])
             self.table.show_frame(frame)
-            live = next((s() for s in known.sections if s() is not None), None)
             table = frame.drop(columns="short")
-            self.export.offer((lambda: table,), live, f"{known.key}_integration")
+            self.export.offer((lambda: table,), known.any_section, f"{known.key}_integration")
         self.setVisible(len(known.table) > 0)
 
 
@@ -188,5 +189,4 @@ class TruthPart(_Tables):
             return
         frame = known.truths[name].reset_index()
         self.table.show_frame(frame)
-        live = next((s() for s in known.sections if s() is not None), None)
-        self.export.offer((lambda: frame,), live, f"{known.key}_{name}")
+        self.export.offer((lambda: frame,), known.any_section, f"{known.key}_{name}")

@@ -125,8 +125,8 @@ class SectionsPart(QWidget):
         items = self.items()
         for button in (self.up, self.down):
             button.setEnabled(self.table.rowCount() > 1)
-        if not items:
-            self.facts.setText("")
+        if len(items) < 2:
+            self.facts.setText(self.problem())
             return
         common = len(_common([item.section.adata.var_names for item in items]))
         spots = sum(item.section.n_spots for item in items)

@@ -19,7 +19,7 @@ _TIPS = (
     "Number of spots.",
     "Number of genes.",
     "Micrometres of one unit of the coordinates; unknown where no file says it.",
-    "Distance from this section to the next ticked one; double-click to change it.",
+    "Distance to the next ticked section; double-click to change it, empty it for the usual one.",
 )
 _WIDTHS = (0, 50, 56, 62, 58)
 _GAP = len(_HEADS) - 1

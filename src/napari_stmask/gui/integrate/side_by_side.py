@@ -23,13 +23,15 @@ _GAP = 0.06
 
 
 class Seen:
-    """Which layers were visible, and where the camera stood; ``restore`` brings it back."""
+    """Which layers were visible, which one was active, and where the camera stood."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         viewer = session.viewer
         assert viewer is not None
         self._layers = [(weakref.ref(layer), layer.visible) for layer in viewer.layers]
+        active = viewer.layers.selection.active
+        self._active = weakref.ref(active) if active is not None else None
         camera = viewer.scene.camera
         self._camera = camera.center, camera.zoom, camera.angles
 
@@ -42,6 +44,10 @@ class Seen:
             layer = known()
             if layer is not None and layer in viewer.layers:
                 layer.visible = visible
+        active = self._active() if self._active is not None else None
+        # What the user has chosen since stays chosen.
+        if viewer.layers.selection.active is None and active in viewer.layers:
+            viewer.layers.selection.active = active
         camera = viewer.scene.camera
         camera.center, camera.zoom, camera.angles = self._camera
 

@@ -43,11 +43,11 @@ class SliderField(QWidget):
         """The number."""
         return float(self.box.value())
 
-    def show_value(self, value: float, low: float, high: float) -> None:
-        """Show a number within bounds; says nothing."""
+    def show_value(self, value: float, low: float, high: float, *, step: float) -> None:
+        """Show a number within bounds, which arrow keys change by ``step``; says nothing."""
         with QSignalBlocker(self.box):
             self.box.setRange(min(low, value), max(high, value))
-            self.box.setSingleStep((high - low) / 200)
+            self.box.setSingleStep(step)
             self.box.setValue(value)
         self._follow()
 

@@ -105,6 +105,12 @@ class Stack:
         camera.angles = _ANGLES
         camera.zoom = _FILLED * min(viewer.canvas.size) / float(np.linalg.norm(high - low))
 
+    def recolour(self, known: Known) -> None:
+        """Take the colours that the legends show by now."""
+        layer = self.layer
+        if layer is not None:
+            layer.face_color = known.spot_colors(self._session)
+
     def stretch(self, by: float) -> None:
         """Stretch depth."""
         layer = self.layer

@@ -21,7 +21,7 @@ from ..analyse.exporting import ExportRow
 from ..analyse.work import StepWorker
 from ..fields import make_button
 from ..guard import Failure, slot
-from .known import Known
+from .known import Known, Look
 from .umap_chart import UmapChart
 
 __all__ = ["UmapPart"]
@@ -36,6 +36,7 @@ class UmapPart(QWidget):
         super().__init__()
         self._fail, self._say = fail, say
         self.known: Known | None = None
+        self._look = Look((), ())
         self.found: Layouts | None = None
         self.worker = StepWorker(self)
         self.worker.progressed.connect(self._on_progress)
@@ -73,8 +74,11 @@ class UmapPart(QWidget):
         layout.addWidget(self.export)
         self._show()
 
-    def show_known(self, known: Known | None) -> None:
-        """Another integration, or none."""
+    def show_known(self, known: Known | None, look: Look) -> None:
+        """Another integration, or none, or other names and colours of its domains."""
+        if known is self.known and look == self._look:
+            return
+        self._look = look
         if known is not self.known:
             self.worker.cancel()
             self.known, self.found = known, None
@@ -99,7 +103,7 @@ class UmapPart(QWidget):
             self.export.offer(None, None)
             return
         colors = section_colors(len(known.labels))
-        domains = (*known.colors, UNASSIGNED_COLOUR)
+        domains = (*self._look.colors, UNASSIGNED_COLOUR)
         self.legend.setText(_legend(known.labels, colors))
         self.chart.show_layouts(
             found,
@@ -107,9 +111,8 @@ class UmapPart(QWidget):
             f"UMAP of {len(known.codes):,} spots of {len(known.labels)} sections before and after "
             "they were integrated.",
         )
-        live = next((s() for s in known.sections if s() is not None), None)
-        self.export.offer((partial(_table, known, found), partial(_figure, known, found)), live,
-                          f"{known.key}_umap")  # fmt: skip
+        write = tuple(partial(make, known, found, self._look) for make in (_table, _figure))
+        self.export.offer(write, known.any_section, f"{known.key}_umap")
 
     @slot
     def _on_run(self) -> None:
@@ -168,9 +171,9 @@ def _numbered(steps: Steps[Any], step: int) -> Steps[Any]:
         yield Progress(step, 2, progress.phase, message=progress.message)
 
 
-def _table(known: Known, found: Layouts) -> pd.DataFrame:
+def _table(known: Known, found: Layouts, look: Look) -> pd.DataFrame:
     """One row a spot."""
-    names = np.array([*known.names, ""])
+    names = np.array([*look.names, ""])
     return pd.DataFrame(
         {
             "section": np.asarray(known.labels)[known.codes],
@@ -184,12 +187,12 @@ def _table(known: Known, found: Layouts) -> pd.DataFrame:
     )
 
 
-def _figure(known: Known, found: Layouts) -> Any:
+def _figure(known: Known, found: Layouts, look: Look) -> Any:
     return layouts_figure(
         dict(zip(("Before", "After"), found, strict=True)),
         {
             "section": (known.codes, known.labels, section_colors(len(known.labels))),
-            "domain": (known.domains, known.names, known.colors),
+            "domain": (known.domains, look.names, look.colors),
         },
     )
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ...analysis.domains import reduce
 from ...analysis.tempered import tempered_bic_steps
-from ...core.progress import Steps
+from ...core.progress import Progress, Steps
+from ...features.graph import random_walk, shared_weight
 from ...nn.multimodal import Encoded
 from ...nn.sparse import Operator
 from ..joint_input import Relinking
@@ -137,6 +138,29 @@ class Training(ABC):
     def finish_decoder(self, i: int) -> Steps[None]:  # noqa: ARG002
         """Nothing, where the decoder is trained as long as the rest."""
         yield from ()
+
+    def answer(self, models: Sequence[Any]) -> Steps[None]:
+        """Embed with networks that were trained before.
+
+        Links by expression follow the first network, if they did while it was trained.
+        """
+        for done, model in enumerate(models):
+            there = model.to(self.device)
+            how = self.relinking
+            if not done and how is not None and how.happens(self.params.epochs):
+                self.relink(there, how)
+            self.add(there)
+            yield Progress(done + 1, len(models), "embedding")
+
+    def relink(self, model: Any, how: Relinking) -> None:
+        """Find links across sections anew in what ``model`` says now; its landmarks stay."""
+        self.graph = how.make(self.graph, self.encode(model).embedding.cpu().numpy())
+        self.walk = random_walk(self.graph)
+        self.weight = shared_weight(self.walk)
+        self.operator = Operator.of(self.walk, self.device)
+        # Of the graph that was.
+        for name in ("links", "smooth"):
+            self.__dict__.pop(name, None)
 
     def add(self, model: Any) -> None:
         """Keep a trained network and what it says."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...core.errors import ParameterError
+from ...core.joint import JointParams
 from ...core.lattice import detect_lattice
 from ...core.progress import Progress, Steps, drain
 from ...core.result import Fit
@@ -20,7 +21,7 @@ from ...features.graph import gaussian_graph, random_walk, shared_weight
 from ...features.joint_graph import block_graph
 from ...nn.device import choose_device
 from ..base import Estimate, Needs
-from ..expression_input import Prepared, prepare
+from ..expression_input import Prepared, prepare, scaling_notes
 from ..image_input import (
     ImageInput,
     carried,
@@ -82,6 +83,20 @@ class MMSRL(NetworkMethod):
             params = MMSRLParams(**self.load(model).params.model_dump())
         return drain(carried(section, params))
 
+    def check_joint(self, joint: JointParams, params: MMSRLParams) -> None:
+        """Refuse to correct an input that the released form does not take.
+
+        Raises
+        ------
+        ParameterError
+            If Harmony is to correct the input of the released mathematics.
+        """
+        if params.mode == "reference" and joint.correction == "harmony_input":
+            raise ParameterError(
+                "the released mathematics of MMSRL take genes, which Harmony cannot correct",
+                "use correction harmony_embedding or none, or mode default",
+            )
+
     def estimate(self, sections: Sequence[Section], params: MMSRLParams) -> Estimate:
         """Expected CPU seconds on one thread and bytes on top of the section."""
         with_image = all(has_image(s, params) for s in sections)
@@ -126,9 +141,7 @@ class MMSRL(NetworkMethod):
         # The groups of the attention are part of the network, and so is their seed.
         trained = settings.model_copy(update={"seed": state.params.seed})
         run = _training(section, prepared, image, trained, median, state.arrays["scales"])
-        for model in state.nets:
-            run.add(model.to(run.device))
-            yield Progress(len(run.models), len(state.nets), "embedding")
+        yield from run.answer(state.nets)
         if settings.auto_domains:
             yield from run.choose_number()
         fit = yield from self._finish(run, section, prepared, image, settings)
@@ -148,7 +161,9 @@ class MMSRL(NetworkMethod):
         answer = embeddings(run, params)
         notes = [*prepared.notes(params), *_graph_notes(run.walk, params)]
         if params.mode == "reference":
-            notes += notes_of(params, len(prepared.genes))
+            notes += notes_of(params, len(prepared.genes), section.joint)
+        else:
+            notes += scaling_notes(section, prepared)
         if image is None:
             notes += filter(None, [coarse_image(section, params)])
         fit = Fit(
@@ -295,7 +310,7 @@ def _training(
         params,
         choose_device(params.device),
         foreign=foreign,
-        relinking=relinking(section),
+        relinking=None if released else relinking(section),
     )
 
 

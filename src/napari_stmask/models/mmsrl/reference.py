@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...core.joint import Joint
 from ...core.memory import densify
 from ...core.progress import Steps
 from ...core.section import Section
@@ -208,7 +209,7 @@ def log_values(section: Section, genes: NDArray[np.intp], median: float) -> Floa
     return densify(values, what="the table of variable genes")
 
 
-def notes_of(params: MMSRLParams, n_genes: int) -> list[str]:
+def notes_of(params: MMSRLParams, n_genes: int, joint: Joint | None = None) -> list[str]:
     """What was asked for and does not count in this form, one sentence each."""
     base = MMSRLParams()
     unused = [name for name in RELEASED_IGNORES if getattr(params, name) != getattr(base, name)]
@@ -217,6 +218,9 @@ def notes_of(params: MMSRLParams, n_genes: int) -> list[str]:
         unused.remove("loss_contrast")
     if params.attention in ("landmarks", "none"):
         unused.insert(0, "attention")
+    if joint is not None and joint.settings is not None:
+        unused += ["standardise"] * joint.per_section
+        unused += ["refresh"] * (joint.settings.linked_by == "expression")
     notes = []
     if unused:
         notes.append(f"The released mathematics do not use {', '.join(unused)}.")

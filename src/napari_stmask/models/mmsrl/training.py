@@ -16,15 +16,13 @@ from ...analysis.domains import reduce
 from ...analysis.mixture import tied_mixture_steps
 from ...analysis.split_merge import split_merge_steps
 from ...core.progress import Progress, Steps
-from ...features.graph import coherence, random_walk, shared_weight
+from ...features.graph import coherence
 from ...nn.attention import Landmarks, landmarks_of
 from ...nn.masking import EdgeMasker
 from ...nn.multimodal import Encoded, MultimodalNet
 from ...nn.pair_losses import unit_rows
-from ...nn.sparse import Operator
 from ...nn.train import Optimisation, train
 from ...nn.zinb import ZINBDecoder, zinb_loss
-from ..joint_input import Relinking
 from .common import Training
 from .objective import MMSRLModel, Objective, PseudoLabels, Shares
 from .params import MMSRLParams
@@ -139,7 +137,7 @@ class MMSRLTraining(Training):
 
         def refresh(done: int) -> Steps[None]:
             if i == 0 and self.relinking is not None and self.relinking.due(done, p.epochs):
-                self._relink(model, self.relinking)
+                self.relink(model, self.relinking)
                 objective.walk, objective.links = self.operator, self.links
             late = p.loss_contrast and start <= done < p.epochs
             if late and (done - start) % p.contrast_every == 0:
@@ -156,17 +154,6 @@ class MMSRLTraining(Training):
         )
         self.keep_curves(i, curves)
         self.add(model)
-
-    def _relink(self, model: MMSRLModel, how: Relinking) -> None:
-        """Links across sections from what ``model`` says now; the landmarks stay."""
-        z = self.encode(model).embedding.cpu().numpy()
-        self.graph = how.make(self.graph, z)
-        self.walk = random_walk(self.graph)
-        self.weight = shared_weight(self.walk)
-        self.operator = Operator.of(self.walk, self.device)
-        # Of the graph that was.
-        for name in ("links", "smooth"):
-            self.__dict__.pop(name, None)
 
     def _pseudo_labels(self, model: MMSRLModel, rng: np.random.Generator) -> Steps[PseudoLabels]:
         """Domains in the present embedding, and how sure each spot is of its own."""

@@ -59,9 +59,7 @@ class SpaMask(NetworkMethod):
     def _answer(self, state: TrainedState, section: Section, settings: SpaMaskParams) -> Steps[Fit]:
         prepared = state.prepare(section)
         run = _training(section, prepared, settings)
-        for net in state.nets:
-            run.add(net.to(run.device))
-            yield Progress(len(run.nets), len(state.nets), "embedding")
+        yield from run.answer(state.nets)
         return (yield from self._finish(run, section, prepared, settings))
 
     def _finish(

@@ -139,9 +139,7 @@ class ViMST(NetworkMethod):
         if "components" in state.arrays:
             image = yield from _image_of_model(state, section, settings)
         run = _training(section, prepared, image, settings)
-        for net in state.nets:
-            run.add(net.to(run.device))
-            yield Progress(len(run.nets), len(state.nets), "embedding")
+        yield from run.answer(state.nets)
         return (yield from self._finish(run, section, prepared, image, settings))
 
     def _finish(
