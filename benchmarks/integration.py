@@ -129,10 +129,13 @@ def stream(method: str, n: int, values: dict) -> Iterator[Progress]:
     given = [section for section, _ in labelled_sections(["151673", "151674"]).values()]
     sections = [replica(given[i % 2], i) for i in range(n)]
     values = {"n_domains": 7, "threads": 1, "baselines": False, **values}
+    arrangement = values.pop("arrangement", "serial")
     if n == 1:
         return stm.iter_run(method, sections[0], **values)
+    asked = values | {"arrangement": arrangement}
+    serial = arrangement == "serial"
     return stm.iter_integrate(
-        method, sections, arrangement="serial", transforms=[np.eye(3)] * n, **values
+        method, sections, transforms=[np.eye(3)] * n if serial else None, **asked
     )
 
 
