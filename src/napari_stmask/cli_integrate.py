@@ -12,6 +12,7 @@ import typer
 
 from .cli import emit
 from .cli_analysis.job import aligned, plain
+from .cli_options import Baselines, Json, Key, Model, On, ParamsFile, SaveModel
 from .cli_reading import with_reading
 from .cli_run import read_params, report_lines, summary, watch, with_parameters
 from .core.errors import FileFormatError, MissingFileError, OutputError, ParameterError
@@ -21,7 +22,6 @@ from .core.section import Section
 __all__ = ["register"]
 
 _SUMMARY = "Run a method over several sections as one."
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 _Paths = Annotated[list[Path], typer.Argument(help="Sections: folders or files, in their order.")]
 
 
@@ -63,25 +63,17 @@ def _fixed(
     preset: Annotated[
         str | None, typer.Option(help="several (default), paper, defaults or a platform.")
     ] = None,
-    params: Annotated[
-        Path | None, typer.Option(help="JSON file with parameters, or a record.")
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option(help="Prefix of what is written; default: the method.")
-    ] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="Apply this saved model, train nothing.")
-    ] = None,
-    save_model: Annotated[
-        Path | None, typer.Option(help="Save the trained model (.safetensors).")
-    ] = None,
+    params: ParamsFile = None,
+    key: Key = None,
+    model: Model = None,
+    save_model: SaveModel = None,
     truth: Annotated[
         str | None, typer.Option(help="Column of obs to compare the domains with.")
     ] = None,
     scores: Annotated[bool, typer.Option(help="Score how the sections mix.")] = True,
-    baselines: Annotated[bool, typer.Option(help="Score the training-free controls too.")] = True,
-    on: Annotated[str | None, typer.Option(help="Where to compute: dask://HOST:PORT.")] = None,
-    json_out: _Json = False,
+    baselines: Baselines = True,
+    on: On = None,
+    json_out: Json = False,
 ) -> None:
     """Options that every method has; only the signature is used."""
 
@@ -178,7 +170,7 @@ def align(
         Path | None, typer.Option(help="JSON file to write, for --transforms of integrate.")
     ] = None,
     reading: dict[str, Any],
-    json_out: _Json = False,
+    json_out: Json = False,
 ) -> None:
     """Align serial sections and say how well they fit."""
     from .features.alignment import align_sections

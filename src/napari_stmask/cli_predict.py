@@ -9,6 +9,7 @@ import typer
 
 from .cli import emit, read_one
 from .cli_analysis.job import aligned, check_table, plain, save_table
+from .cli_options import Json, ParamsFile, Preset
 from .cli_run import read_params, watch, with_parameters
 from .core.errors import ParameterError
 from .core.section import Section
@@ -23,11 +24,6 @@ __all__ = ["SECTION", "read_section", "register"]
 
 _MARK = "::"
 SECTION = f"PATH, or PATH{_MARK}IMAGE where its histology lies elsewhere."
-_Preset = Annotated[
-    str | None, typer.Option(help="recommended (default), paper, defaults or a platform.")
-]
-_Params = Annotated[Path | None, typer.Option(help="JSON file with parameters, or a record.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 _Baselines = Annotated[bool, typer.Option(help="Score predictors without training too.")]
 _Genes = Annotated[Path | None, typer.Option(help="Table to write: scores of each gene (.csv).")]
 
@@ -72,10 +68,10 @@ def _predict_fixed(
     save_model: Annotated[
         Path | None, typer.Option(help="Save the trained model (.safetensors).")
     ] = None,
-    preset: _Preset = None,
-    params: _Params = None,
+    preset: Preset = None,
+    params: ParamsFile = None,
     baselines: _Baselines = True,
-    json_out: _Json = False,
+    json_out: Json = False,
 ) -> None:
     """Options of ``predict``; only the signature is used."""
 
@@ -94,11 +90,11 @@ def _eval_fixed(
         Path | None, typer.Option(help="Table to write: scores of each fold (.csv).")
     ] = None,
     genes: _Genes = None,
-    preset: _Preset = None,
-    params: _Params = None,
+    preset: Preset = None,
+    params: ParamsFile = None,
     baselines: _Baselines = True,
     on: Annotated[str | None, typer.Option(help="Where to compute: dask://HOST:PORT.")] = None,
-    json_out: _Json = False,
+    json_out: Json = False,
 ) -> None:
     """Options of ``evaluate``; only the signature is used."""
 

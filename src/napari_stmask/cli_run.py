@@ -14,6 +14,7 @@ import typer
 from tqdm import tqdm
 
 from .cli import emit, has_display
+from .cli_options import Baselines, Json, Key, Model, On, ParamsFile, Preset, SaveModel
 from .cli_reading import with_reading
 from .core.errors import (
     FileFormatError,
@@ -105,26 +106,14 @@ def with_parameters(
 def _fixed(
     path: Annotated[list[Path], typer.Argument(help="Section: a folder or file.")],
     out: Annotated[Path | None, typer.Option(help="File to write; its suffix decides.")] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="recommended (default), paper, defaults or a platform.")
-    ] = None,
-    params: Annotated[
-        Path | None, typer.Option(help="JSON file with parameters, or a record.")
-    ] = None,
-    key: Annotated[
-        str | None, typer.Option(help="Prefix of what is written; default: the method.")
-    ] = None,
-    model: Annotated[
-        Path | None, typer.Option(help="Apply this saved model, train nothing.")
-    ] = None,
-    save_model: Annotated[
-        Path | None, typer.Option(help="Save the trained model (.safetensors).")
-    ] = None,
-    baselines: Annotated[bool, typer.Option(help="Score the training-free controls too.")] = True,
-    on: Annotated[str | None, typer.Option(help="Where to compute: dask://HOST:PORT.")] = None,
-    json_out: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on stdout.")
-    ] = False,
+    preset: Preset = None,
+    params: ParamsFile = None,
+    key: Key = None,
+    model: Model = None,
+    save_model: SaveModel = None,
+    baselines: Baselines = True,
+    on: On = None,
+    json_out: Json = False,
 ) -> None:
     """Options that every method has; only the signature is used."""
 
@@ -276,9 +265,7 @@ def report_lines(facts: dict[str, Any]) -> list[str]:
 def demo(
     headless: Annotated[bool, typer.Option(help="Write files only, open no window.")] = False,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("stmask-demo"),
-    json_out: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object on stdout.")
-    ] = False,
+    json_out: Json = False,
 ) -> None:
     """Run SpaMask on the sample section; leave results and open the viewer."""
     from .io.atomic import atomic_path
