@@ -123,12 +123,14 @@ def check_size(section: Section) -> None:
         )
 
 
-def prepare(section: Section, params: TrainedParams) -> Steps[Prepared]:
+def prepare(
+    section: Section, params: TrainedParams, *, rank_within: bool = False
+) -> Steps[Prepared]:
     """Select genes, normalise, scale and project; counts stay sparse throughout.
 
-    Of a joined section, genes are ranked within each of its sections and their median rank
-    counts; where its settings say so, genes are standardised within each, and components
-    corrected by Harmony.
+    Of integrated sections, and with ``rank_within`` of those only joined too, genes are ranked
+    within each and their median rank counts. Where the settings say so, genes are standardised
+    within each, and components corrected by Harmony.
 
     Raises
     ------
@@ -139,12 +141,13 @@ def prepare(section: Section, params: TrainedParams) -> Steps[Prepared]:
     """
     check_size(section)
     joint, n = section.joint, section.n_spots
+    within = joint is not None and (rank_within or joint.settings is not None)
     genes = select_genes(
         section.counts(),
         n_top=params.n_hvg,
         min_cells=min_cells_for(n),
         where=section.where,
-        batches=None if joint is None else joint.codes,
+        batches=joint.codes if joint is not None and within else None,
     )
     yield Progress(1, 3, "preparing", message=f"{len(genes)} genes selected.")
     values = normalised(section, genes, params)

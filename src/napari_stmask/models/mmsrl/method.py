@@ -106,7 +106,7 @@ class MMSRL(NetworkMethod):
         if params.denoise:
             _check_decoder(params)
         yield Progress(0, 3, "preparing", message="Selecting genes.")
-        prepared = yield from prepare(section, params)
+        prepared = yield from prepare(section, params, rank_within=True)
         median = float(np.median(_totals(section)))
         if params.mode == "reference":
             prepared = _as_released(prepared, section, median)
