@@ -14,8 +14,8 @@ from .cli import emit
 from .cli_analysis.job import aligned, plain
 from .cli_options import Baselines, Json, Key, Model, On, ParamsFile, SaveModel
 from .cli_reading import with_reading
-from .cli_run import read_params, report_lines, summary, watch, with_parameters
-from .core.errors import FileFormatError, MissingFileError, OutputError, ParameterError
+from .cli_run import read_json, read_params, report_lines, summary, watch, with_parameters
+from .core.errors import FileFormatError, OutputError, ParameterError
 from .core.joint import JointParams
 from .core.section import Section
 
@@ -240,7 +240,7 @@ def _joint(path: Path | None, preset: str | None, values: dict[str, Any]) -> Joi
     if path is not None and preset is not None:
         raise ParameterError("--joint and --joint-preset were both given", "give one of them")
     if path is None:
-        return JointParams.preset(preset or values.get("arrangement", "separate"), **values)
+        return JointParams.preset(preset or "separate", **values)
     data = _json(path)
     if isinstance(data, dict) and isinstance(data.get("joint"), dict):  # the record of a run
         data = data["joint"].get("settings", data["joint"])
@@ -269,14 +269,7 @@ def _matrices(path: Path) -> list[Any]:
 
 
 def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MissingFileError(
-            f"{path} cannot be read ({error.strerror})", "give a JSON file"
-        ) from None
-    except ValueError as error:
-        raise FileFormatError(f"{path} is not JSON ({error})", "give a JSON file") from None
+    return read_json(path, missing="give a JSON file", wrong="give a JSON file")
 
 
 def _numbers(text: str) -> list[float]:

@@ -30,7 +30,7 @@ from .core.section import Section
 
 T = TypeVar("T")
 
-__all__ = ["read_params", "register", "watch", "with_parameters"]
+__all__ = ["read_json", "read_params", "register", "watch", "with_parameters"]
 
 
 def register(app: typer.Typer) -> None:
@@ -177,14 +177,7 @@ def read_params(path: Path, method: str) -> dict[str, Any]:
     """Parameters from a JSON file: the bare values, or the record of a run."""
     from .models import params_of
 
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise MissingFileError(
-            f"{path} cannot be read ({error.strerror})", "give a JSON file of parameters"
-        ) from None
-    except ValueError as error:
-        raise FileFormatError(f"{path} is not JSON ({error})", "give a JSON object") from None
+    data = read_json(path, missing="give a JSON file of parameters", wrong="give a JSON object")
     if not isinstance(data, dict):
         raise FileFormatError(f"{path} holds no JSON object", 'give {"name": value, ...}')
     if isinstance(data.get("params"), dict):  # the record of a run
@@ -195,6 +188,16 @@ def read_params(path: Path, method: str) -> dict[str, Any]:
         data = data["params"]
     params_of(method).checked(**data)  # says which one is unknown or out of bounds
     return dict(data)
+
+
+def read_json(path: Path, *, missing: str, wrong: str) -> Any:
+    """What a JSON file holds; ``missing`` and ``wrong`` say what to do where it cannot be read."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MissingFileError(f"{path} cannot be read ({error.strerror})", missing) from None
+    except ValueError as error:
+        raise FileFormatError(f"{path} is not JSON ({error})", wrong) from None
 
 
 def watch(steps: Steps[T]) -> T:

@@ -22,14 +22,14 @@ from .core.joining import section_labels, split_joined
 from .core.joint import JointParams
 from .core.params import DomainParams
 from .core.progress import Progress, Steps
-from .core.result import Result, key_problem
+from .core.result import Result
 from .core.section import Section
 from .features.alignment import Alignment
 from .features.graph import within_groups
 from .features.harmony import require_harmony
 from .models.base import Integrating
 from .models.image_input import encode_sections
-from .pipeline import Data, as_section
+from .pipeline import Data, as_section, check_key
 from .placement import joined_for_run, placed
 from .settings import settings
 
@@ -177,7 +177,8 @@ def iter_integrate(
     if model is not None:
         run_params = chosen.answer_settings(model, run_params)
     chosen.check_joint(chain, run_params)
-    _check_key(sections, chosen.name if key_added is None else key_added)
+    for section in sections:
+        check_key(section, chosen.name if key_added is None else key_added)
     alignments = yield from placed(sections, chain, transforms, run_params.seed)
     labels = section_labels(sections)
     doubtful = [
@@ -226,15 +227,6 @@ def _different(sections: list[Section]) -> list[Section]:
     if len(sections) < 2:
         raise ParameterError(f"{len(sections)} sections were given", "give two or more")
     return sections
-
-
-def _check_key(sections: list[Section], key: str) -> None:
-    """Refuse a prefix that would overwrite what is not a run's."""
-    for section in sections:
-        problem = key_problem(section.adata, key)
-        if problem is not None:
-            what, remedy = problem.rsplit(": ", 1)
-            raise ParameterError(f"{section.where}: {what}", f"{remedy} (key_added, --key)")
 
 
 def split_values(values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -33,6 +33,7 @@ from .viz.palette import domain_colors
 __all__ = [
     "as_section",
     "baseline_codes",
+    "check_key",
     "iter_run",
     "run",
 ]
@@ -136,11 +137,22 @@ def iter_run(
     check_number(chosen, sections)
     params = settings(chosen, sections[0], params, preset, values, model=model)
     key = chosen.name if key_added is None else key_added
-    problem = key_problem(sections[0].adata, key)
+    check_key(sections[0], key)
+    return (yield from _run(chosen, sections[0], params, key, model, baselines))
+
+
+def check_key(section: Section, key: str) -> None:
+    """Refuse a prefix that would overwrite what is not a run's.
+
+    Raises
+    ------
+    ParameterError
+        With what is in the way.
+    """
+    problem = key_problem(section.adata, key)
     if problem is not None:
         what, remedy = problem.rsplit(": ", 1)
-        raise ParameterError(f"{sections[0].where}: {what}", f"{remedy} (key_added, --key)")
-    return (yield from _run(chosen, sections[0], params, key, model, baselines))
+        raise ParameterError(f"{section.where}: {what}", f"{remedy} (key_added, --key)")
 
 
 def run(method: str, data: Data | Sequence[Data], **options: Any) -> Result:

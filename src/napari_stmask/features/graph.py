@@ -13,6 +13,7 @@ from ..core.errors import ParameterError
 
 __all__ = [
     "coherence",
+    "from_pairs",
     "gaussian_graph",
     "knn_graph",
     "morans_i",
@@ -31,7 +32,7 @@ _ENTRIES = 4_000_000
 """Values that are looked at at once."""
 
 
-def _from_pairs(i: NDArray[np.integer[Any]], j: NDArray[np.integer[Any]], n: int) -> sp.csr_matrix:
+def from_pairs(i: NDArray[np.integer[Any]], j: NDArray[np.integer[Any]], n: int) -> sp.csr_matrix:
     """Symmetric union of directed pairs without self-loops, weights 1."""
     keep = i != j
     i, j = i[keep], j[keep]
@@ -71,7 +72,7 @@ def knn_graph(coords: Coords, k: int) -> sp.csr_matrix:
     if n < 2:
         return sp.csr_matrix((n, n), dtype=np.float32)
     pairs = nearest(coords, k)
-    return _from_pairs(pairs.row, pairs.col, n)
+    return from_pairs(pairs.row, pairs.col, n)
 
 
 def radius_graph(coords: Coords, radius: float) -> sp.csr_matrix:
@@ -98,7 +99,7 @@ def radius_graph(coords: Coords, radius: float) -> sp.csr_matrix:
         raise ParameterError(f"radius is {radius}", "use a positive number")
     # A hair more, so that the ring of a lattice at exactly this distance is in it.
     pairs = cKDTree(coords).query_pairs(radius * (1 + 1e-6), output_type="ndarray")
-    return _from_pairs(pairs[:, 0], pairs[:, 1], len(coords))
+    return from_pairs(pairs[:, 0], pairs[:, 1], len(coords))
 
 
 def nearest(coords: Coords, k: int) -> sp.coo_matrix:

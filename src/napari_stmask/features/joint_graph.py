@@ -1,9 +1,8 @@
 """Links between the spots of several sections.
 
-Within a section a method links spots as it always does. Across sections there are five ways:
-the nearest spots of the neighbouring section (serial sections, superimposed), those most alike
-among the near ones, which forgives an alignment that is not perfect, nearest spots in three
-dimensions (as SpaMask was published for several sections: Min, Fang et al., PLOS
+Within a section a method links spots as it always does. Across sections there are four ways:
+the nearest spots of the neighbouring section (serial sections, superimposed), nearest spots in
+three dimensions (as SpaMask was published for several sections: Min, Fang et al., PLOS
 Computational Biology 21(4), e1012881, 2025), nearest spots in a common plane (adjoining parts),
 and mutual nearest neighbours in expression, which need no common frame (Haghverdi et al.,
 Nature Biotechnology 36, 421, 2018).
@@ -22,7 +21,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from ..core.errors import ParameterError
 from ..core.joint import Joint
-from .graph import neighbour_mean, within_groups
+from .graph import from_pairs, neighbour_mean, within_groups
 
 __all__ = ["Build", "block_graph", "expression_links", "joint_graph", "quota_links", "relinked"]
 
@@ -246,8 +245,4 @@ def _best(links: sp.csr_matrix, k: int) -> sp.csr_matrix:
 def _symmetric(found: list[tuple[NDArray[Any], NDArray[Any]]], n: int) -> sp.csr_matrix:
     i = np.concatenate([pair[0] for pair in found] or [np.empty(0, dtype=np.intp)])
     j = np.concatenate([pair[1] for pair in found] or [np.empty(0, dtype=np.intp)])
-    graph = sp.csr_matrix((np.ones(2 * i.size, np.float32), (np.r_[i, j], np.r_[j, i])), (n, n))
-    graph.sum_duplicates()
-    graph.data[:] = 1.0
-    graph.sort_indices()
-    return graph
+    return from_pairs(i, j, n)

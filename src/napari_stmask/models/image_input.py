@@ -18,6 +18,7 @@ from ..features.encoders import is_finished
 from ..features.image_features import FEW_PIXELS, image_features, zscored
 from ..features.patches import patch_side
 from .image_params import EncoderParams, ImageParams
+from .joint_input import section_codes
 
 __all__ = [
     "CARRIED",
@@ -129,7 +130,7 @@ def encoded(section: Section, params: ImageParams) -> Steps[Float]:
     if CARRIED in section.adata.obsm:
         # A copy: what is carried is the caller's.
         out = np.array(section.adata.obsm[CARRIED], dtype=np.float32)
-        own = np.zeros(len(out)) if section.joint is None else section.joint.codes
+        own = section_codes(section)
         for one in np.unique(own):
             out[own == one] = zscored(out[own == one])
         return out
