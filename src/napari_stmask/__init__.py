@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .io.read import read
     from .io.sample import sample_section
     from .io.write import write
+    from .reclustering import recluster, subcluster
 
 __all__ = [
     "GeneAtlas",
@@ -54,10 +55,12 @@ __all__ = [
     "params",
     "predict",
     "read",
+    "recluster",
     "run",
     "sample_section",
     "save_model",
     "split_joined",
+    "subcluster",
     "view",
     "write",
 ]
@@ -81,10 +84,12 @@ _HOME = {
     "params": "api",
     "predict": "api",
     "read": "io.read",
+    "recluster": "reclustering",
     "run": "api",
     "sample_section": "io.sample",
     "save_model": "api",
     "split_joined": "core.joining",
+    "subcluster": "reclustering",
     "view": "gui.view",
     "write": "io.write",
 }

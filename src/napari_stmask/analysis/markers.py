@@ -1,24 +1,23 @@
-"""Genes that tell each domain from the rest of the section."""
+"""Genes that tell each domain from the rest of the section, its neighbours or another domain."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control, ttest_ind_from_stats
+from scipy.stats import false_discovery_control
 
 from ..core.errors import DataError, ParameterError
 from ..core.progress import Progress, Steps, drain
 from ..core.section import Section
+from .domain_facts import spot_links
 from .inputs import Groups, expression_of, groups_of
-from .ranksum import group_means, group_shares, rank_sum_steps
+from .marker_tests import AGAINST, TESTS, Against, Compared, Test, compare_steps, reference_of
 
-__all__ = ["COLUMNS", "Test", "marker_steps", "marker_table"]
+__all__ = ["COLUMNS", "Against", "Test", "marker_steps", "marker_table", "passing", "top_genes"]
 
-Test = Literal["wilcoxon", "t-test"]
 COLUMNS = (
     "domain",
     "gene",
@@ -38,8 +37,11 @@ def marker_table(
     n_genes: int | None = 50,
     test: Test = "wilcoxon",
     layer: str | None = None,
+    against: Against = "rest",
+    other: str | None = None,
+    only: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Compare each domain with all other spots, gene by gene.
+    """Compare each domain with other spots, gene by gene.
 
     Spots without a domain and genes that no spot shows are left out. The p-values of a domain
     are adjusted over its genes (Benjamini & Hochberg). They describe how well the domains
@@ -54,27 +56,41 @@ def marker_table(
     n_genes
         Rows kept for each domain, the highest scores first; None keeps all genes.
     test
-        ``"wilcoxon"`` (rank sums with tie correction) or ``"t-test"`` (Welch).
+        ``"wilcoxon"`` (rank sums with tie correction), ``"t-test"`` (Welch),
+        ``"t-test_overestim_var"`` (both sides as large as the domain) or ``"logreg"`` (weights of
+        a logistic regression, without p-values).
     layer
         Layer to use as it is, for example denoised values; None takes log-normalised counts.
         On smoothed values spots are not independent and p-values are far too small.
+    against
+        ``"rest"``: all other spots. ``"touching"``: all spots of the domains that it touches.
+        ``"adjacent"``: spots of other domains that are its neighbours on the tissue.
+    other
+        Name of the one domain that every other is compared with, in the place of ``against``.
+    only
+        Names of the domains to test; None tests all.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``domain``, ``gene``, ``score`` (z or t, positive where the gene is higher in the
-        domain), ``log2_fold_change`` (difference of the means of the log values, to base 2),
-        ``p``, ``p_adjusted``, ``share_in``, ``share_out`` (share of spots above 0).
+        Columns ``domain``, ``gene``, ``score`` (z, t or weight, positive where the gene is higher
+        in the domain), ``log2_fold_change`` (difference of the means of the log values, to base
+        2), ``p``, ``p_adjusted``, ``share_in``, ``share_out`` (share of spots above 0).
         ``attrs["notes"]`` lists what was left out, one sentence each.
 
     Raises
     ------
     ParameterError
-        If the test or the layer is unknown or ``n_genes`` is below 1.
+        If the test, the reference, a domain or the layer is unknown or ``n_genes`` is below 1.
     DataError
-        If fewer than two domains occur or all of them have one spot.
+        If fewer than two domains occur, all of them have one spot, or none has a reference.
     """
-    return drain(marker_steps(section, domains, n_genes=n_genes, test=test, layer=layer))
+    return drain(
+        marker_steps(
+            section, domains, n_genes=n_genes, test=test, layer=layer, against=against,
+            other=other, only=only,
+        )
+    )  # fmt: skip
 
 
 def marker_steps(
@@ -84,107 +100,109 @@ def marker_steps(
     n_genes: int | None = 50,
     test: Test = "wilcoxon",
     layer: str | None = None,
+    against: Against = "rest",
+    other: str | None = None,
+    only: Sequence[str] | None = None,
 ) -> Steps[pd.DataFrame]:
     """`marker_table` as a stream: one event for each block of genes."""
-    if test not in ("wilcoxon", "t-test"):
-        raise ParameterError(f"there is no test '{test}'", "use wilcoxon or t-test")
+    if test not in TESTS:
+        raise ParameterError(f"there is no test '{test}'", f"use one of: {', '.join(TESTS)}")
+    if against not in AGAINST:
+        raise ParameterError(
+            f"there is no reference '{against}'", f"use one of: {', '.join(AGAINST)}"
+        )
     if n_genes is not None and n_genes < 1:
         raise ParameterError(f"n_genes is {n_genes}", "use at least 1, or None for all genes")
     groups = groups_of(domains, section.adata.obs_names, at_least=2)
-    single = groups.sizes < 2
-    if single.all():
-        raise DataError("every domain has a single spot", "give larger domains")
+    references, notes = _references(section, groups, against, other, only)
     yield Progress(0, 1, "normalising")
-    known = groups.codes >= 0
-    values = expression_of(section, layer)[known]
-    shown = np.flatnonzero(np.asarray(abs(values).sum(axis=0)).ravel() > 0)
+    values = expression_of(section, layer)
+    known = (groups.codes >= 0).astype(np.float32)
+    shown = np.flatnonzero(np.asarray(abs(values).T @ known).ravel() > 0)
     if not shown.size:
         raise DataError(f"{section.where}: no gene is seen in a domain", "check the layer")
-    values, codes = values[:, shown], groups.codes[known]
-    score, p = yield from _tested(values, codes, groups, test)
-    k, sizes = len(groups.names), groups.sizes[:, None]
-    mean, _ = group_means(values, codes, k)
-    share = group_shares(values, codes, k)
+    if shown.size < values.shape[1]:
+        values = values[:, shown]
+    compared, more = yield from compare_steps(values, groups, references, test)
     names = section.adata.var_names[shown]
-    tables = [
-        _rows(
-            groups.names[g], names, score[g], p[g], (mean[g] - rest_of(mean, sizes, g)) / np.log(2),
-            share[g], rest_of(share, sizes, g), n_genes,
-        )
-        for g in map(int, np.flatnonzero(~single))
-    ]  # fmt: skip
+    tables = [_rows(groups.names[g], names, found, n_genes) for g, found in compared.items()]
     table = pd.concat(tables, ignore_index=True)
-    table.attrs["notes"] = [
-        f"Domain '{groups.names[g]}' has a single spot and was not tested."
-        for g in np.flatnonzero(single)
-    ]
+    table.attrs["notes"] = notes + more
     return table
 
 
-def _tested(
-    values: sp.csr_matrix, codes: NDArray[np.intp], groups: Groups, test: Test
-) -> Steps[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Scores and p-values, (n_domains, n_genes) each."""
-    k = len(groups.names)
-    if test == "wilcoxon":
-        ranks = yield from rank_sum_steps(values, codes, k)
-        both = [ranks.against_rest(g) for g in range(k)]
-        return np.stack([z for z, _ in both]), np.stack([p for _, p in both])
-    score, p = np.zeros((k, values.shape[1])), np.ones((k, values.shape[1]))
-    for g in range(k):
-        score[g], p[g] = _welch(values, codes == g)
-        yield Progress(g + 1, k, "testing domains")
-    return score, p
-
-
-def _welch(
-    values: sp.csr_matrix, inside: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Welch's t of the spots ``inside`` against the others; t = 0 and p = 1 where undefined."""
-    mean, variance = group_means(values, (~inside).astype(np.intp), 2)
-    n = int(inside.sum()), int((~inside).sum())
-    t, p = np.zeros(values.shape[1]), np.ones(values.shape[1])
-    usable = variance[0] / n[0] + variance[1] / n[1] > 1e-20
-    if usable.any():
-        t[usable], p[usable] = ttest_ind_from_stats(
-            mean[0][usable], np.sqrt(variance[0][usable]), n[0],
-            mean[1][usable], np.sqrt(variance[1][usable]), n[1], equal_var=False,
-        )  # fmt: skip
-    return t, p
-
-
-def rest_of(
-    per_group: NDArray[np.float64], sizes: NDArray[np.intp], group: int
-) -> NDArray[np.float64]:
-    """Mean over all spots outside ``group``, from the means of the groups.
+def passing(
+    table: pd.DataFrame, *, max_p: float = 1.0, min_fold: float = 0.0, min_share: float = 0.0
+) -> NDArray[np.bool_]:
+    """(n_rows,) True for the rows of `marker_table` that pass all three thresholds.
 
     Parameters
     ----------
-    per_group
-        (n_groups, n_genes) means or shares.
-    sizes
-        (n_groups, 1) spots.
-    group
-        The one that is left out.
+    table
+        Of any domains.
+    max_p
+        Largest adjusted p-value; genes without one pass.
+    min_fold
+        Smallest distance of the log2 fold change from 0.
+    min_share
+        Smallest share of spots above 0, on the side where the gene is higher.
     """
-    others = np.arange(len(per_group)) != group
-    return np.asarray((per_group * sizes)[others].sum(axis=0) / max(sizes[others].sum(), 1))
+    fold = table["log2_fold_change"].to_numpy(dtype=float)
+    p = table["p_adjusted"].to_numpy(dtype=float)
+    share = np.where(fold >= 0, table["share_in"], table["share_out"])
+    return np.asarray(~(p > max_p) & (np.abs(fold) >= min_fold) & (share >= min_share))
 
 
-def _rows(
-    domain: str,
-    genes: pd.Index,
-    score: NDArray[np.float64],
-    p: NDArray[np.float64],
-    fold: NDArray[np.float64],
-    share_in: NDArray[np.float64],
-    share_out: NDArray[np.float64],
-    n_genes: int | None,
-) -> pd.DataFrame:
+def top_genes(table: pd.DataFrame, n: int) -> dict[str, list[str]]:
+    """Domain -> its ``n`` best genes that are higher inside; a gene is listed once, at first."""
+    seen: set[str] = set()
+    out: dict[str, list[str]] = {}
+    higher = table[table["log2_fold_change"] > 0]
+    for domain, part in higher.groupby("domain", sort=False, observed=True):
+        genes = [str(gene) for gene in part["gene"] if gene not in seen][:n]
+        seen.update(genes)
+        out[str(domain)] = genes
+    return out
+
+
+def _references(
+    section: Section,
+    groups: Groups,
+    against: Against,
+    other: str | None,
+    only: Sequence[str] | None,
+) -> tuple[dict[int, NDArray[np.bool_]], list[str]]:
+    """Which spots each domain is compared with, and which domains have none."""
+    targets = list(range(len(groups.names))) if only is None else [groups.number(n) for n in only]
+    notes, out = [], {}
+    if other is None:
+        links = None if against == "rest" else spot_links(section)
+        rows = {g: reference_of(groups, g, against, links) for g in targets}
+    else:
+        base = groups.number(other)
+        rows = {g: groups.codes == base for g in targets if g != base}
+    for g, reference in rows.items():
+        name, size = groups.names[g], int(reference.sum())
+        if groups.sizes[g] < 2:
+            notes.append(f"Domain '{name}' has a single spot and was not tested.")
+        elif size < 2:
+            notes.append(f"Domain '{name}' has {size} spots to compare with and was not tested.")
+        else:
+            out[g] = reference
+    if not out:
+        if all(groups.sizes[g] < 2 for g in targets):
+            raise DataError("every domain has a single spot", "give larger domains")
+        raise DataError("no domain has spots to compare with", "compare with the rest")
+    return out, notes
+
+
+def _rows(domain: str, genes: pd.Index, found: Compared, n_genes: int | None) -> pd.DataFrame:
     """The table of one domain, best first."""
-    adjusted = false_discovery_control(p)
-    best = np.argsort(-score, kind="stable")[:n_genes]
-    columns = (domain, genes[best], *(c[best] for c in (score, fold, p, adjusted)))
-    return pd.DataFrame(
-        dict(zip(COLUMNS, (*columns, share_in[best], share_out[best]), strict=True))
-    )
+    p = found.p
+    adjusted = p if np.isnan(p).any() else false_discovery_control(p)
+    best = np.argsort(-found.score, kind="stable")[:n_genes]
+    columns = (
+        found.score, found.fold, p, adjusted, found.share_in, found.share_out
+    )  # fmt: skip
+    values = (domain, genes[best], *(c[best] for c in columns))
+    return pd.DataFrame(dict(zip(COLUMNS, values, strict=True)))

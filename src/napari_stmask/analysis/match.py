@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics.cluster import contingency_matrix
 
-__all__ = ["match_codes"]
+__all__ = ["match_codes", "partners"]
 
 
 def match_codes(
@@ -42,3 +42,17 @@ def match_codes(
     for r in np.flatnonzero(new < 0):
         new[r] = next(free)
     return new[inverse]
+
+
+def partners(codes: NDArray[np.integer], reference: NDArray[np.integer]) -> dict[int, int]:
+    """Code -> code of ``reference`` that it matches; only those that have a partner there.
+
+    Spots whose code is negative in either are left out.
+    """
+    both = (codes >= 0) & (reference >= 0)
+    if not both.any():
+        return {}
+    matched = match_codes(codes[both], reference[both])
+    found = dict(zip(codes[both].tolist(), matched.tolist(), strict=True))
+    top = int(reference.max())
+    return {code: match for code, match in found.items() if match <= top}

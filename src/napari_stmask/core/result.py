@@ -144,6 +144,8 @@ class Result:
         Codes of the fit's views by name, numbered like the domains that they overlap.
     colors
         One hex colour per domain.
+    names
+        One name per domain; their numbers, from 1, where none are given.
     scores
         Label-free scores of the method and of both baselines: name -> score -> value.
     record
@@ -159,6 +161,10 @@ class Result:
     refined: NDArray[np.intp] | None = None
     baselines: dict[str, NDArray[np.intp]] = field(default_factory=dict)
     views: dict[str, NDArray[np.intp]] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.names = self.names or tuple(str(i + 1) for i in range(len(self.colors)))
 
     @property
     def embedding(self) -> NDArray[np.float32]:
@@ -202,7 +208,7 @@ class Result:
     def _slots(self, rows: slice) -> dict[tuple[str, str], Any]:
         """Everything that is written, by slot and name."""
         key, fit = self.key, self.fit
-        names = [str(i + 1) for i in range(len(self.colors))]
+        names = list(self.names)
         out: dict[tuple[str, str], Any] = {
             ("obs", key): _categories(self.domains.codes[rows], names),
             ("obs", f"{key}_confidence"): self.domains.confidence[rows].astype(np.float32),

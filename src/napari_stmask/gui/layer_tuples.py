@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ..core.histology import Histology, inverse, swap_axes
 from ..viz.palette import UNASSIGNED_COLOUR, to_rgb
-from ..viz.raster import SpotRaster
 from .model import VIEW_TITLES, DomainSet, DomainState, Item
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ __all__ = [
     "gene_layer",
     "image_layer",
     "our_meta",
+    "place_of_raster",
     "rgba",
     "section_layers",
     "spots_layer",
@@ -82,6 +82,12 @@ def _common(
     }
 
 
+def place_of_raster(item: Item, role: str, name: str, **meta: Any) -> dict[str, Any]:
+    """Arguments of a layer that shows a picture of the section's index map."""
+    raster = item.raster
+    return _common(item, role, name, step=raster.step, corner=raster.centre(0, 0), **meta)
+
+
 def image_layer(item: Item) -> LayerTuple | None:
     """The histology, multi-scale where it has levels; None where there is none."""
     image = item.section.image
@@ -135,13 +141,10 @@ def domains_layer(item: Item, domains: DomainSet) -> LayerTuple:
 
 def domains_options(item: Item, domains: DomainSet) -> dict[str, Any]:
     """Place, name, colours and legend of the layer of a partition."""
-    raster = item.raster
-    options = _common(
+    options = place_of_raster(
         item,
         "domains",
         f"domains · {domains.title}" + (f" · {_shown_view(domains)}" if domains.view else ""),
-        step=raster.step,
-        corner=raster.centre(0, 0),
         run_id=str(domains.record.get("finished", "")),
         key=domains.key,
         column=domains.column,
@@ -185,16 +188,13 @@ def rgba(state: DomainState) -> NDArray[np.float32]:
 
 def gene_layer(item: Item, gene: str, values: NDArray[Any]) -> LayerTuple:
     """One number per spot as a float picture, NaN outside the tissue."""
-    raster: SpotRaster = item.raster
-    options = _common(
-        item, "gene", f"gene · {gene}", step=raster.step, corner=raster.centre(0, 0), key=gene
-    )
+    options = place_of_raster(item, "gene", f"gene · {gene}", key=gene)
     options |= {
         "colormap": "viridis",
         "contrast_limits": _limits(values),
         "blending": "translucent",
     }
-    return raster.values(values), options, "image"
+    return item.raster.values(values), options, "image"
 
 
 def _limits(values: NDArray[Any]) -> tuple[float, float]:

@@ -42,7 +42,7 @@ __all__ = [
     "update_layer",
 ]
 
-_ORDER = ("image", "domains", "gene", "value", "spots")
+_ORDER = ("image", "domains", "gene", "value", "selection", "spots")
 _SHOWN: weakref.WeakKeyDictionary[Layer, DomainState] = weakref.WeakKeyDictionary()
 """State that a layer shows, so that an edit redraws only what it has changed."""
 

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..analysis.match import match_codes
+from ..analysis.match import partners
 from ..core.errors import ParameterError
 from ..core.provenance import read_record, records
 from ..core.result import VIEWS, Result
 from ..core.section import Section
-from ..viz.palette import PALETTE, stored_colors
+from ..viz.palette import stored_colors, unused_colors
 from ..viz.raster import SpotRaster, rasterise
 
 __all__ = ["TITLES", "VIEW_TITLES", "DomainSet", "DomainState", "Item", "stored_keys"]
@@ -130,20 +130,16 @@ class DomainState:
         Domains match one to one by largest overlap; those without a partner get colours that
         are not in use.
         """
-        both = (self.codes >= 0) & (previous.codes >= 0)
-        if not both.any():
+        partner = partners(self.codes, previous.codes)
+        if not partner:
             return self
-        matched = match_codes(self.codes[both], previous.codes[both])
-        partner = dict(zip(self.codes[both].tolist(), matched.tolist(), strict=True))
         names, colors = list(self.names), list(self.colors)
-        taken = {previous.colors[m].upper() for m in partner.values() if m < len(previous.colors)}
-        free = iter([c for c in PALETTE if c.upper() not in taken] + list(PALETTE) * len(colors))
+        free = iter(unused_colors([previous.colors[m] for m in partner.values()], len(colors)))
         for code in range(len(names)):
-            match = partner.get(code, len(previous.names))
-            if match < len(previous.names):
-                colors[code] = previous.colors[match]
-                if not previous.names[match].isdigit():
-                    names[code] = previous.names[match]
+            if code in partner:
+                colors[code] = previous.colors[partner[code]]
+                if not previous.names[partner[code]].isdigit():
+                    names[code] = previous.names[partner[code]]
             else:
                 colors[code] = next(free)
         return replace(self, names=tuple(names), colors=tuple(colors))
@@ -200,12 +196,11 @@ class DomainSet:
         """What a run has just returned."""
         smooth = result.refined is not None
         codes = result.refined if result.refined is not None else result.domains.codes
-        names = [str(i + 1) for i in range(len(result.colors))]
         return cls(
             result.key,
             f"{result.key}_refined" if smooth else result.key,
             f"{title} k{result.domains.n_domains}",
-            DomainState.of(codes, names, result.colors),
+            DomainState.of(codes, result.names, result.colors),
             result.record,
             result.baselines,
             result,
@@ -342,6 +337,10 @@ class Item:
         Result that was selected last.
     by_hand
         Whether the image was put where it lies in the viewer, which no file says.
+    chosen
+        Rows of the spots that questions are about, sorted; empty for none.
+    gene
+        Gene that was chosen last; empty for none.
     """
 
     id: str
@@ -351,6 +350,8 @@ class Item:
     domains: dict[str, DomainSet] = field(default_factory=dict)
     key: str | None = None
     by_hand: bool = False
+    chosen: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
+    gene: str = ""
     _raster: SpotRaster | None = None
 
     @property
@@ -359,6 +360,10 @@ class Item:
         if self._raster is None:
             self._raster = rasterise(self.section.coords, self.section.lattice)
         return self._raster
+
+    def choose(self, rows: Any) -> None:
+        """Keep rows of spots, each once and in order."""
+        self.chosen = np.unique(np.asarray(rows, dtype=np.intp))
 
     def use_raster(self, raster: SpotRaster | None) -> None:
         """Take a map that a worker has made; None makes one when it is asked for."""

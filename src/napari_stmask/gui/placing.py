@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from .model import Item
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-__all__ = ["box", "check_unmoved", "rehome", "shift"]
+__all__ = ["box", "check_unmoved", "free_place", "rehome", "shift"]
 
 
 def rehome(layer: Layer, item: Item) -> None:
@@ -64,3 +65,16 @@ def box(section: Section) -> tuple[float, float, float, float]:
         left, top = np.minimum((left, top), corners.min(axis=0))
         right, bottom = np.maximum((right, bottom), corners.max(axis=0))
     return top * unit, left * unit, bottom * unit, right * unit
+
+
+def free_place(items: Collection[Item], section: Section) -> tuple[float, float]:
+    """Offset right of the sections that are there, with a gap of a tenth, tops in line."""
+    if not items:
+        return 0.0, 0.0
+    top, left, _, right = box(section)
+    widest, line, edge = right - left, float("inf"), float("-inf")
+    for item in items:
+        high, near, _, far = box(item.section)
+        widest = max(widest, far - near)
+        line, edge = min(line, item.offset[0] + high), max(edge, item.offset[1] + far)
+    return line - top, edge + 0.1 * widest - left

@@ -10,7 +10,8 @@ from typing import Any
 from ..core.section import Section
 from .layer_tuples import META, LayerTuple, section_layers
 from .model import DomainSet, Item, stored_keys
-from .session import park, session_of
+from .parked import park
+from .session import session_of
 
 __all__ = ["get_reader", "section_to_layers"]
 

@@ -18,29 +18,18 @@ from ..viz.raster import SpotRaster
 from . import layers
 from .layer_tuples import our_meta
 from .model import DomainSet, DomainState, Item, stored_keys
-from .placing import box, shift
+from .parked import claim
+from .placing import free_place, shift
+from .selection import show_selection
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from .runner import Runner
 
-__all__ = ["Session", "claim", "park", "session_of"]
+__all__ = ["Session", "session_of"]
 
-_PARKED: dict[str, Section] = {}
 _SESSIONS: dict[int, Session] = {}
-
-
-def park(section: Section) -> str:
-    """Keep a section, whose layers a reader hands to napari, until a session claims it."""
-    name = uuid.uuid4().hex
-    _PARKED[name] = section
-    return name
-
-
-def claim(section_id: str) -> Section | None:
-    """The parked section of that id, which then belongs to the caller; None if there is none."""
-    return _PARKED.pop(section_id, None)
 
 
 def session_of(viewer: ViewerModel) -> Session:
@@ -67,7 +56,8 @@ class Session:
     """Sections by id, results, selection and runs of one viewer.
 
     Signals carry ids, never objects: ``section_added(id)``, ``section_selected(id)``,
-    ``section_changed(id)``, ``domains_changed(id, key)``, ``domains_selected(id, key)``.
+    ``section_changed(id)``, ``domains_changed(id, key)``, ``domains_selected(id, key)``,
+    ``spots_selected(id)``, ``gene_selected(id, gene)`` and ``obs_changed(id)``.
     """
 
     section_added = Signal(str)
@@ -75,6 +65,9 @@ class Session:
     section_changed = Signal(str)
     domains_changed = Signal(str, str)
     domains_selected = Signal(str, str)
+    spots_selected = Signal(str)
+    gene_selected = Signal(str, str)
+    obs_changed = Signal(str)
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = weakref.ref(viewer)
@@ -136,7 +129,7 @@ class Session:
                 self.select(item.id)
                 return item
         item = Item(section_id or uuid.uuid4().hex, self._label(section.name), section)
-        item.offset = self._free_place(section) if offset is None else offset
+        item.offset = free_place(self.items.values(), section) if offset is None else offset
         if raster is not None:
             item.use_raster(raster)
         self.items[item.id] = item
@@ -167,6 +160,7 @@ class Session:
                 f"A run on '{item.label}' waits or goes on", "wait for it, or cancel it first"
             )
         item.section, item.key, item.by_hand = section, None, False
+        item.choose(())
         item.domains.clear()
         item.use_raster(raster)
         self._load_stored(item)
@@ -197,6 +191,24 @@ class Session:
             key = item.key if item.key in item.domains else next(reversed(item.domains), None)
         self.selected_key = item.key = key
         self.domains_selected.emit(section_id, key or "")
+
+    def choose_spots(self, section_id: str, rows: Any) -> None:
+        """Make some spots, none for an empty array, the ones that questions are about."""
+        item = self.items[section_id]
+        item.choose(rows)
+        if self.viewer is not None:
+            with self._keeping(item):
+                show_selection(self.viewer, item)
+        self.spots_selected.emit(section_id)
+
+    def choose_gene(self, section_id: str, gene: str) -> None:
+        """Make a gene the one that the docks show; empty for none."""
+        self.items[section_id].gene = gene
+        self.gene_selected.emit(section_id, gene)
+
+    def obs_written(self, section_id: str) -> None:
+        """Tell every dock that columns of spots were written or removed."""
+        self.obs_changed.emit(section_id)
 
     def add_result(self, section_id: str, result: Result, title: str) -> DomainSet:
         """Write a finished run onto its section and show it; select it on the selected section.
@@ -379,18 +391,6 @@ class Session:
         while label in taken:
             label, number = f"{name} ({number})", number + 1
         return label
-
-    def _free_place(self, section: Section) -> tuple[float, float]:
-        """Right of the sections that are there, with a gap of a tenth, tops in line."""
-        if not self.items:
-            return 0.0, 0.0
-        top, left, _, right = box(section)
-        widest, line, edge = right - left, float("inf"), float("-inf")
-        for item in self.items.values():
-            high, near, _, far = box(item.section)
-            widest = max(widest, far - near)
-            line, edge = min(line, item.offset[0] + high), max(edge, item.offset[1] + far)
-        return line - top, edge + 0.1 * widest - left
 
 
 def _tell(text: str) -> None:

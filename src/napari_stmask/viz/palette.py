@@ -6,7 +6,7 @@ CAM02-UCS over normal, deuteranopic, protanopic and tritanopic vision (Machado e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ __all__ = [
     "readable_text",
     "stored_colors",
     "to_rgb",
+    "unused_colors",
 ]
 
 PALETTE: tuple[str, ...] = (
@@ -122,6 +123,13 @@ def stored_colors(stored: Any, names: list[str]) -> list[str]:
         color = given[i][:7] if i < len(given) else ""
         out.append(color if _is_hex(color) else PALETTE[i % len(PALETTE)])
     return out
+
+
+def unused_colors(taken: Collection[str], count: int) -> list[str]:
+    """``count`` colours of the palette, those that are not in ``taken`` first."""
+    used = {color.upper() for color in taken}
+    fresh = [color for color in PALETTE if color not in used]
+    return (fresh + list(PALETTE) * (count // len(PALETTE) + 1))[:count]
 
 
 def _is_hex(color: str) -> bool:
