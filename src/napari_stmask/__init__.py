@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .analysis.gene_sources import gene_sources, gene_values
     from .api import (
         align_sections,
         apply_model,
@@ -44,6 +45,8 @@ __all__ = [
     "align_sections",
     "apply_model",
     "evaluate",
+    "gene_sources",
+    "gene_values",
     "genes_of",
     "image_section",
     "integrate",
@@ -73,6 +76,8 @@ _HOME = {
     "align_sections": "api",
     "apply_model": "api",
     "evaluate": "api",
+    "gene_sources": "analysis.gene_sources",
+    "gene_values": "analysis.gene_sources",
     "genes_of": "gene_atlas",
     "image_section": "bare_image",
     "integrate": "api",

@@ -16,16 +16,35 @@ __all__ = ["command_of", "python_of"]
 _FILE = "result.h5ad"
 
 
-def python_of(section: Section, key: str) -> str:
+def python_of(
+    section: Section,
+    key: str,
+    *,
+    then: Mapping[str, Any] | None = None,
+    saved: bool = False,
+) -> str:
     """A script that repeats the run ``key`` of a section, from reading it on.
+
+    Parameters
+    ----------
+    section, key
+        With the record of the run.
+    then
+        One more step: ``call``, ``key`` and arguments of a function of the package.
+    saved
+        Begin with the section as it was written to ``result.h5ad`` instead of with the run:
+        names that were given and regions that were drawn by hand are nowhere else.
 
     Raises
     ------
     ParameterError
         If there is no record of the run, or it was of several sections.
     """
-    steps, base = _history(section, key)
-    text = _base(as_python, section, base)
+    text = f"import napari_stmask as stm\n\nsection = stm.read({_FILE!r})\n"
+    steps = [dict(then)] if then else []
+    if not saved:
+        before, base = _history(section, key)
+        steps, text = [*steps, *before], _base(as_python, section, base)
     for how in reversed(steps):
         given = {k: v for k, v in how.items() if k not in ("call", "key", "within")}
         within = [repr(_one(how["within"]))] if "within" in how else []
@@ -34,16 +53,18 @@ def python_of(section: Section, key: str) -> str:
     return text
 
 
-def command_of(section: Section, key: str) -> str:
-    """The commands that repeat the run ``key`` of a section, one a line.
-
-    Raises
-    ------
-    ParameterError
-        As `python_of`.
-    """
-    steps, base = _history(section, key)
-    lines = [_base(as_command, section, base)]
+def command_of(
+    section: Section,
+    key: str,
+    *,
+    then: Mapping[str, Any] | None = None,
+    saved: bool = False,
+) -> str:
+    """The commands that repeat the run ``key`` of a section, one a line; see `python_of`."""
+    steps, lines = [dict(then)] if then else [], []
+    if not saved:
+        before, base = _history(section, key)
+        steps, lines = [*steps, *before], [_base(as_command, section, base)]
     for how in reversed(steps):
         parts = ["napari-stmask", how["call"], _FILE, "--key", how["key"]]
         for name in how.get("within", ()):

@@ -47,7 +47,7 @@ def test_references_of_bands(planted) -> None:
 def test_a_short_contact_does_not_count_as_touching(planted) -> None:
     section, labels = planted
     odd = labels.copy()
-    odd.iloc[155] = "e"  # one spot within b, of hundreds of links
+    odd.iloc[140] = "e"  # 3 of the 80 links of b to others
     groups = groups_of(odd)
     links = spot_links(section)
     assert set(odd[reference_of(groups, 1, "touching", links)]) == {"a", "c"}

@@ -115,3 +115,45 @@ def test_stored_reads_odd_colours(section, make_result):
         assert found is not None
         assert all(len(c) == 7 and c[0] == "#" for c in found.state.colors)
     assert DomainSet.stored(section, "absent") is None
+
+
+def test_split_puts_the_parts_in_its_place():
+    parts = np.arange(40) // 20
+    split = state().split(1, parts)
+    assert split.names == ("1", "2.1", "2.2", "3", "4")
+    assert split.counts.tolist() == [8, 4, 4, 8, 8]
+    assert split.colors[1] == PALETTE[1]
+    assert split.colors[2] == PALETTE[4]
+    inside = state().codes == 1
+    assert (split.codes[inside] == 1 + parts[inside]).all()
+    assert (split.codes[~inside] == np.array([-1, 0, 0, 3, 4])[state().codes[~inside] + 1]).all()
+    with pytest.raises(ParameterError, match="not divided"):
+        state().split(1, np.zeros(40, dtype=int))
+
+
+def test_names_of_parts_are_free():
+    named = state().renamed(3, "2.1").split(1, np.arange(40) % 2)
+    assert len(set(named.names)) == 5
+
+
+def test_reordering_moves_only_the_list():
+    start = state()
+    moved = start.moved(0, 2)
+    assert moved.names == ("2", "3", "1", "4")
+    assert [moved.names[c] if c >= 0 else "" for c in moved.codes] == [
+        start.names[c] if c >= 0 else "" for c in start.codes
+    ]
+    assert same(moved.moved(2, 0), start)
+    assert same(start.ordered([0, 1, 2, 3]), start)
+
+
+def test_other_codes_of_the_run_follow_every_edit():
+    start = state()
+    other = np.roll(start.codes, 1)
+    edited = start.split(1, np.arange(40) // 20).moved(0, 4).merged([1, 2])
+    # The run's own codes become exactly what is shown.
+    assert (edited.joined(start.codes) == edited.codes).all()
+    seen = edited.joined(other)
+    assert ((seen < 0) == (other < 0)).all()
+    kept = other == 3
+    assert {edited.names[c] for c in seen[kept]} == {"4"}

@@ -1,9 +1,10 @@
-"""The commands that look at results: ``analyse ANALYSIS``, ``denoising`` and ``join``."""
+"""The commands that look at results: ``analyse ...``, ``composition``, ``denoising``, ``join``."""
 
 from __future__ import annotations
 
 import typer
 
+from .composition import composition
 from .denoising import denoising
 from .genes import emt, enhancement, markers, metagene, svgs
 from .tissue import attention, heterogeneity, join, quality, trajectory
@@ -12,7 +13,7 @@ __all__ = ["register"]
 
 
 def register(app: typer.Typer) -> None:
-    """Add ``analyse``, ``denoising`` and ``join`` to the command line."""
+    """Add ``analyse``, ``composition``, ``denoising`` and ``join`` to the command line."""
     group = typer.Typer(no_args_is_help=True, help="Ask a result for genes, order and mixture.")
     commands = (
         markers, svgs, metagene, enhancement, trajectory, attention, heterogeneity, emt, quality,
@@ -20,5 +21,6 @@ def register(app: typer.Typer) -> None:
     for command in commands:
         group.command(command.__name__)(command)
     app.add_typer(group, name="analyse")
+    app.command()(composition)
     app.command()(join)
     app.command()(denoising)

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ..core.errors import ParameterError
 from .job import Call, Layer, aligned, analysis, watched
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 __all__ = ["emt", "enhancement", "markers", "metagene", "svgs"]
+
+_AGAINST = {
+    "rest": "all other spots",
+    "touching": "the domains that it touches",
+    "adjacent": "the adjacent spots of other domains",
+}
 
 
 @analysis("figure")
@@ -19,28 +28,71 @@ def markers(
     call: Call,
     *,
     test: Annotated[
-        Literal["wilcoxon", "t-test"], typer.Option(help="How genes are compared.")
+        Literal["wilcoxon", "t-test", "t-test_overestim_var", "logreg"],
+        typer.Option(help="How genes are compared; logreg gives no p-values."),
     ] = "wilcoxon",
+    against: Annotated[
+        Literal["rest", "touching", "adjacent"],
+        typer.Option(
+            help="All other spots, domains that it touches, or adjacent spots of other domains."
+        ),
+    ] = "rest",
+    other: Annotated[
+        str | None, typer.Option(help="Compare with this one domain instead.")
+    ] = None,
     n_genes: Annotated[int, typer.Option(min=1, help="Genes kept for each domain.")] = 50,
+    max_p: Annotated[float, typer.Option(min=0, max=1, help="Largest adjusted p.")] = 1.0,
+    min_fold: Annotated[
+        float, typer.Option(min=0, help="Smallest log2 fold change, in both directions.")
+    ] = 0.0,
+    min_share: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Smallest share of spots, where the gene is higher."),
+    ] = 0.0,
+    volcano: Annotated[
+        str | None, typer.Option(help="Draw the volcano of this domain into --figure.")
+    ] = None,
+    n_dots: Annotated[int, typer.Option(min=1, help="Genes a domain in the dot plot.")] = 3,
     layer: Layer = None,
 ) -> None:
-    """Genes of each domain against the rest of the section."""
-    from ..analysis.markers import marker_steps
-    from ..viz.plots import marker_figure
+    """Genes of each domain against the rest, its neighbours or another domain."""
+    from ..analysis.marker_dots import domain_expression
+    from ..analysis.markers import marker_steps, passing, top_genes
+    from ..viz.marker_figures import dot_figure, volcano_figure
 
     job = call.open()
-    table = watched(marker_steps(job.section, job.domains, n_genes=n_genes, test=test, layer=layer))
+    if volcano is not None and volcano not in job.partition.names:
+        raise ParameterError(
+            f"there is no domain '{volcano}'", f"use one of: {', '.join(job.partition.names)}"
+        )
+    every = watched(
+        marker_steps(
+            job.section, job.domains, n_genes=None, test=test, layer=layer, against=against,
+            other=other,
+        )
+    )  # fmt: skip
+    notes = every.attrs["notes"]
+    keep = passing(every, max_p=max_p, min_fold=min_fold, min_share=min_share)
+    table = every[keep].groupby("domain", sort=False).head(n_genes)
     lines = [
         f"{name}: {', '.join(part['gene'].head(8))}"
         for name, part in table.groupby("domain", sort=False)
     ]
-    job.finish(
-        {"markers": table},
-        lines,
-        table=table,
-        notes=table.attrs["notes"],
-        figure=lambda: marker_figure(table, fold="log2_fold_change"),
-    )
+
+    def draw() -> Figure:
+        if volcano is not None:
+            mine = (every["domain"] == volcano).to_numpy()
+            return volcano_figure(
+                every[mine], keep[mine], domain=volcano, against=_AGAINST.get(against, "")
+                if other is None else f"domain {other}", max_p=max_p, min_fold=min_fold,
+            )  # fmt: skip
+        groups = top_genes(table, n_dots)
+        genes = [gene for part in groups.values() for gene in part]
+        shares, means = domain_expression(job.section, job.domains, layer=layer).of(genes)
+        return dot_figure(shares, means, groups=groups)
+
+    job.finish({"markers": table}, lines or ["no gene passes"], table=table, notes=notes,
+               figure=draw)  # fmt: skip
 
 
 @analysis("figure")

@@ -15,6 +15,7 @@ DOCKS = {
     "Find domains": ("find_domains", "FindDomains"),
     "Domains": ("legend", "DomainsDock"),
     "Analyse": ("analyse.dock", "AnalyseDock"),
+    "Explore genes": ("explore.dock", "ExploreDock"),
     "Predict genes": ("predict.dock", "PredictDock"),
     "Gene modules": ("genes.dock", "GenesDock"),
     "Integrate sections": ("integrate.dock", "IntegrateDock"),

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QItemSelectionModel, QModelIndex, Qt, Signal
-from qtpy.QtGui import QColor, QKeyEvent
-from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QColorDialog,
-    QComboBox,
-    QFormLayout,
-    QGridLayout,
-    QHeaderView,
-    QTableView,
-)
+import numpy as np
+from qtpy.QtCore import QModelIndex
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QColorDialog, QComboBox, QFormLayout, QGridLayout
 
-from ..core.errors import ParameterError
-from ..core.provenance import as_command, as_python
-from ..models import params_of
+from ..core.section import Section
+from ..recipes import command_of, python_of
 from . import layers
+from .divide_part import DividePart
+from .domain_numbers import DomainNumbers, NumbersReader
 from .export_button import ExportButton
 from .fields import make_button
 from .guard import Failure, slot
-from .legend_model import COLOR, COUNT, NAME, SHARE, SHOWN, LegendModel
-from .parts import MessageStrip, Page, SectionCombo, copy_text, narrow_combo, plain_label
+from .legend_model import AREA, COLOR, COUNT, MARKERS, NAME, LegendModel
+from .legend_table import LegendTable
+from .parts import Fold, MessageStrip, Page, SectionCombo, copy_text, narrow_combo, plain_label
 from .scores_table import ScoresTable
 from .session import session_of
 from .view_chooser import ViewChooser
@@ -38,7 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["DomainsDock"]
 
 _STYLES = ("Tiles", "Outlines", "Spots", "Tiles and spots")
-_ROW = 26
+_TOLD = 4
+"""Selected domains that are described."""
 
 
 class DomainsDock(Page):
@@ -101,26 +98,18 @@ class DomainsDock(Page):
     def _build_table(self) -> None:
         self.model = LegendModel(self.session, self)
         self.model.failed.connect(self.show_failure)
-        self.table = _Table()
-        self.table.setModel(self.model)
-        self.table.setAccessibleName("Legend of the domains")
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.table.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.table.setShowGrid(False)
-        self.table.setWordWrap(False)
-        self.table.verticalHeader().hide()
-        self.table.verticalHeader().setDefaultSectionSize(_ROW)
-        header = self.table.horizontalHeader()
-        header.setMinimumSectionSize(30)
-        for column, width in ((COLOR, 42), (COUNT, 62), (SHARE, 54), (SHOWN, 48)):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
-            header.resizeSection(column, width)
-        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
+        self.numbers = NumbersReader(self)
+        self.numbers.found.connect(self._on_numbers)
+        self.numbers.failed.connect(self.show_failure)
+        self.table = LegendTable(self.model)
         self.table.doubleClicked.connect(self._on_double_click)
         self.table.color_wanted.connect(self._on_double_click)
+        self.table.move_wanted.connect(self._move)
         self.table.selectionModel().selectionChanged.connect(self._enable)
         self.body.addWidget(self.table)
+        self.details = plain_label()
+        self.details.setAccessibleName("The selected domains")
+        self.body.addWidget(self.details)
         grid = QGridLayout()
         grid.setSpacing(6)
         self.merge = make_button(
@@ -131,10 +120,24 @@ class DomainsDock(Page):
         )
         self.undo = make_button("Undo", "Take the last edit back.", self._on_undo)
         self.redo = make_button("Redo", "Make the edit again.", self._on_redo)
-        for i, button in enumerate((self.merge, self.solo, self.undo, self.redo)):
+        self.up = make_button("Up", "Move the selected domain up (Alt+Up).", self._on_up)
+        self.down = make_button("Down", "Move the selected domain down (Alt+Down).", self._on_down)
+        self.sort = make_button(
+            "Sort", "Order the domains by size, the largest first.", self._on_sort
+        )
+        self.choose = make_button(
+            "Spots", "Make the spots of the selected domains the chosen ones.", self._on_choose
+        )
+        buttons = (
+            self.merge, self.solo, self.undo, self.redo, self.up, self.down, self.sort, self.choose,
+        )  # fmt: skip
+        for i, button in enumerate(buttons):
             button.setMinimumWidth(60)
-            grid.addWidget(button, 0, i)
+            grid.addWidget(button, *divmod(i, 4))
         self.body.addLayout(grid)
+        self.divide = DividePart(self.session, self.table.rows)
+        self.divide.failed.connect(self.show_failure)
+        self.body.addWidget(Fold("Divide or find another number", self.divide))
 
     @slot
     def refresh(self) -> None:
@@ -150,8 +153,7 @@ class DomainsDock(Page):
         self._refresh_legend()
         self._show_notes(item, domains)
         self._show_style()
-        rows = min(max(self.model.rowCount(), 3), 12)
-        self.table.setFixedHeight(rows * _ROW + self.table.horizontalHeader().height() + 6)
+        self.table.fit()
         self.scores.refresh()
         for widget in (self.table, self.scores, self.drawn, self.results):
             widget.setEnabled(known)
@@ -159,21 +161,17 @@ class DomainsDock(Page):
 
     def _refresh_legend(self) -> None:
         """Refill the table; an edit keeps the selection and the current cell."""
-        rows, current = self.selected_rows(), self.table.currentIndex()
+        rows, current = self.table.rows(), self.table.currentIndex()
         before = self.model.rowCount()
         place, shown = (current.row(), current.column()), self._shown
         self._shown = (self.session.selected_id, self.session.selected_key)
+        self.model.show_facts(
+            self.numbers.ask(self.session.selected, self.session.selected_domains)
+        )
         if not self.model.refresh(keep=shown == self._shown) or shown != self._shown:
             return
-        chooser, flag = self.table.selectionModel(), QItemSelectionModel.SelectionFlag
-        last = self.model.rowCount() - 1
-        if place[0] >= 0 and last >= 0:
-            cell = self.model.index(min(place[0], last), place[1])
-            chooser.setCurrentIndex(cell, flag.NoUpdate)
         # Of joined domains the first is left.
-        for row in rows if last + 1 >= before else rows[:1]:
-            if row <= last:
-                chooser.select(self.model.index(row, 0), flag.Select | flag.Rows)
+        self.table.select(rows if self.model.rowCount() >= before else rows[:1], place)
 
     def _show_notes(self, item: Item | None, domains: DomainSet | None) -> None:
         """What the run had to say; notes on the section itself stand in *Open tissue*."""
@@ -206,9 +204,25 @@ class DomainsDock(Page):
             style = "Spots" if dotted else ""
         self.drawn.setCurrentIndex(self.drawn.findText(style))
 
-    def selected_rows(self) -> list[int]:
-        """Rows that are selected in the legend."""
-        return sorted({index.row() for index in self.table.selectionModel().selectedRows()})
+    @slot
+    def _on_numbers(self, numbers: DomainNumbers) -> None:
+        self.model.show_facts(numbers)
+        self._show_details()
+
+    def _show_details(self) -> None:
+        """What is known of the selected domains, in words; narrow docks have no room in rows."""
+        rows, domains = self.table.rows(), self.session.selected_domains
+        said = []
+        for row in rows[:_TOLD] if domains is not None else ():
+            cells = {c: self.model.index(row, c).data() for c in (NAME, COUNT, AREA, MARKERS)}
+            facts = [f"{cells[COUNT]} spots"]
+            facts += [f"{cells[AREA]} mm\u00b2"] if cells[AREA] else []
+            facts += [str(cells[MARKERS])] if cells[MARKERS] else []
+            said.append(f"{cells[NAME]}: " + ", ".join(facts))
+        if len(rows) > _TOLD:
+            said.append(f"and {len(rows) - _TOLD} more")
+        self.details.setText("\n".join(said))
+        self.details.setVisible(bool(said))
 
     def show_failure(self, failure: Failure) -> None:
         """Show what went wrong."""
@@ -218,11 +232,17 @@ class DomainsDock(Page):
     @slot
     def _enable(self) -> None:
         domains = self.session.selected_domains
-        count = len(self.selected_rows()) if domains else 0
+        count = len(self.table.rows()) if domains else 0
         self.merge.setEnabled(count > 1)
         self.solo.setEnabled(count > 0)
         self.undo.setEnabled(domains is not None and domains.can_undo)
         self.redo.setEnabled(domains is not None and domains.can_redo)
+        self.up.setEnabled(count == 1)
+        self.down.setEnabled(count == 1)
+        self.sort.setEnabled(domains is not None)
+        self.choose.setEnabled(count > 0)
+        self._show_details()
+        self.divide.refresh()
         recorded = domains is not None and "params" in domains.record
         self.python.setEnabled(recorded)
         self.command.setEnabled(recorded)
@@ -280,11 +300,11 @@ class DomainsDock(Page):
         domains = self.session.selected_domains
         if domains is not None:
             self.strip.clear()
-            self.session.edit(domains.state.merged(self.selected_rows()))
+            self.session.edit(domains.state.merged(self.table.rows()))
 
     @slot
     def _on_solo(self) -> None:
-        domains, rows = self.session.selected_domains, self.selected_rows()
+        domains, rows = self.session.selected_domains, self.table.rows()
         if domains is not None and rows:
             self.session.edit(domains.state.solo(rows))
 
@@ -296,50 +316,51 @@ class DomainsDock(Page):
     def _on_redo(self) -> None:
         self.session.redo()
 
-    def _recipe(self, write: Any) -> str:
+    @slot
+    def _on_up(self) -> None:
+        self._move(-1)
+
+    @slot
+    def _on_down(self) -> None:
+        self._move(1)
+
+    @slot
+    def _move(self, step: int) -> None:
+        domains, rows = self.session.selected_domains, self.table.rows()
+        if domains is None or len(rows) != 1:
+            return
+        to = rows[0] + step
+        if 0 <= to < len(domains.state.names):
+            self.session.edit(domains.state.moved(rows[0], to))
+            self.table.clearSelection()
+            self.table.select([to], (to, NAME))
+
+    @slot
+    def _on_sort(self) -> None:
+        domains = self.session.selected_domains
+        if domains is not None:
+            order = np.argsort(-domains.state.counts, kind="stable").tolist()
+            self.session.edit(domains.state.ordered(order))
+
+    @slot
+    def _on_choose(self) -> None:
+        item, domains = self.session.selected, self.session.selected_domains
+        if item is not None and domains is not None:
+            inside = np.isin(domains.drawn.codes, self.table.rows())
+            self.session.choose_spots(item.id, np.flatnonzero(inside))
+
+    def _recipe(self, write: Callable[[Section, str], str]) -> str:
         item, domains = self.session.selected, self.session.selected_domains
         assert item is not None
         assert domains is not None
-        if "params" not in domains.record:
-            raise ParameterError("This result has no record of its run", "run the method again")
-        if "joint" in domains.record:
-            raise ParameterError(
-                "This result is of several sections", "copy it in Integrate sections, tab Run"
-            )
-        method = str(domains.record["method"])
-        params = params_of(method).checked(**domains.record["params"])
-        return str(
-            write(
-                method,
-                item.section.source,
-                params,
-                key=domains.key,
-                reading=item.section.reading,
-            )
-        )
+        return write(item.section, domains.key)
 
     @slot
     def _on_python(self) -> None:
-        copy_text(self._recipe(as_python))
+        copy_text(self._recipe(python_of))
         self.state.setText("The script is on the clipboard.")
 
     @slot
     def _on_command(self) -> None:
-        copy_text(self._recipe(as_command))
+        copy_text(self._recipe(command_of))
         self.state.setText("The command is on the clipboard.")
-
-
-class _Table(QTableView):
-    """The legend's table: Return and F2 on a swatch ask for another colour."""
-
-    color_wanted = Signal(QModelIndex)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Ask for a colour, else what tables do."""
-        index = self.currentIndex()
-        keys = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_F2)
-        if index.isValid() and index.column() == COLOR and event.key() in keys:
-            event.accept()
-            self.color_wanted.emit(index)
-            return
-        super().keyPressEvent(event)

@@ -1,27 +1,43 @@
-"""The legend as a table model: swatch, name, spots, share, visible."""
+"""The legend as a table model: swatch, name, spots, area, certainty, visible, top markers."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Signal
 from qtpy.QtGui import QColor
 
 from ..viz.palette import readable_text
+from .domain_numbers import DomainNumbers
 from .guard import Failure
 from .model import DomainState
+from .parts import plain_tip
 from .session import Session
 
-__all__ = ["COLOR", "COUNT", "NAME", "SHARE", "SHOWN", "LegendModel"]
+__all__ = [
+    "AREA",
+    "COLOR",
+    "CONFIDENCE",
+    "COUNT",
+    "MARKERS",
+    "NAME",
+    "SHARE",
+    "SHOWN",
+    "LegendModel",
+]
 
-COLOR, NAME, COUNT, SHARE, SHOWN = range(5)
-_HEADERS = ("", "Domain", "Spots", "%", "Show")
+COLOR, NAME, COUNT, SHARE, AREA, CONFIDENCE, SHOWN, MARKERS = range(8)
+_HEADERS = ("", "Domain", "Spots", "%", "mm\u00b2", "Conf.", "Show", "Top markers")
 _TIPS = (
     "Double-click to change the colour.",
     "Double-click to rename.",
     "Number of spots.",
     "Share of the spots.",
+    "Area in mm\u00b2: spots times the lattice cell of one; unknown without a scale.",
+    "Mean certainty of the assignment, 0 to 1, where the run stored it.",
     "Untick to hide the domain on the tissue.",
+    "Genes whose mean log-normalised value stands out most; a test is in Analyse.",
 )
 _NOWHERE = QModelIndex()
 Role = Qt.ItemDataRole
@@ -37,6 +53,7 @@ class LegendModel(QAbstractTableModel):
         self._session = session
         self._state: DomainState | None = None
         self._counts: list[int] = []
+        self.facts: DomainNumbers | None = None
 
     def refresh(self, *, keep: bool = False) -> bool:
         """Take the selected result's present state; returns whether the rows were reset.
@@ -56,6 +73,13 @@ class LegendModel(QAbstractTableModel):
         self._state, self._counts = state, counts
         self.endResetModel()
         return True
+
+    def show_facts(self, facts: DomainNumbers | None) -> None:
+        """Show area, certainty and markers, or nothing while they are not known."""
+        self.facts = facts
+        if self.rowCount():
+            last = self.index(self.rowCount() - 1, len(_HEADERS) - 1)
+            self.dataChanged.emit(self.index(0, AREA), last)
 
     def rowCount(self, parent: QModelIndex = _NOWHERE) -> int:
         """Number of domains."""
@@ -94,8 +118,9 @@ class LegendModel(QAbstractTableModel):
             return self._text(state, row, column)
         if role == Role.ToolTipRole:
             # Long names are cut short in the cell.
-            return f"{state.names[row]}\n{_TIPS[NAME]}" if column == NAME else _TIPS[column]
-        if role == Role.TextAlignmentRole and column in (COUNT, SHARE):
+            long = {NAME: state.names[row], MARKERS: self._fact(row, column) or ""}.get(column)
+            return plain_tip(f"{long}\n{_TIPS[column]}" if long else _TIPS[column])
+        if role == Role.TextAlignmentRole and column in (COUNT, SHARE, AREA, CONFIDENCE):
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         if role == Role.TextAlignmentRole and column == COLOR:
             return Qt.AlignmentFlag.AlignCenter
@@ -117,7 +142,18 @@ class LegendModel(QAbstractTableModel):
         if column == COLOR:
             # The number tells domains apart where colours do not.
             return str(row + 1)
-        return None
+        return self._fact(row, column)
+
+    def _fact(self, row: int, column: int) -> str | None:
+        facts = self.facts
+        if facts is None or row >= len(facts.markers):
+            return None
+        if column == MARKERS:
+            return ", ".join(facts.markers[row])
+        number = {AREA: facts.area, CONFIDENCE: facts.confidence}.get(column)
+        if number is None or not np.isfinite(number[row]):
+            return None
+        return f"{number[row]:.3g}" if column == AREA else f"{number[row]:.2f}"
 
     def setData(self, index: QModelIndex, value: Any, role: int = Role.EditRole) -> bool:
         """Rename, or show and hide."""

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from ..analysis.match import partners
-from ..core.errors import ParameterError
 from ..core.provenance import read_record, records
 from ..core.result import VIEWS, Result
 from ..core.section import Section
-from ..viz.palette import stored_colors, unused_colors
+from ..viz.palette import stored_colors
 from ..viz.raster import SpotRaster, rasterise
+from .domain_state import DomainState
 
 __all__ = ["TITLES", "VIEW_TITLES", "DomainSet", "DomainState", "Item", "stored_keys"]
 
@@ -30,128 +28,6 @@ TITLES = {
 """Display names of methods, known without importing them."""
 VIEW_TITLES = {"": "Joint", "gene": "Expression", "image": "Image"}
 """What of a run can be drawn: its domains, and what a part of the input says alone."""
-
-
-@dataclass(frozen=True, eq=False)
-class DomainState:
-    """A partition as it is shown; edits make a new one, so that undo keeps the old.
-
-    Attributes
-    ----------
-    codes
-        (n_spots,) int, index into ``names``; -1 where unassigned.
-    names, colors, shown
-        Per domain: name, ``#RRGGBB``, visibility.
-    table
-        Per domain of the run: the domain it is now, after merging.
-    """
-
-    codes: NDArray[np.intp]
-    names: tuple[str, ...]
-    colors: tuple[str, ...]
-    shown: tuple[bool, ...]
-    table: tuple[int, ...] = ()
-
-    @classmethod
-    def of(cls, codes: NDArray[Any], names: Iterable[str], colors: Iterable[str]) -> DomainState:
-        """A state in which everything is shown."""
-        fixed = np.array(codes, dtype=np.intp)
-        fixed.flags.writeable = False
-        names = tuple(names)
-        every = (True,) * len(names)
-        return cls(fixed, names, tuple(colors), every, tuple(range(len(names))))
-
-    @property
-    def counts(self) -> NDArray[np.intp]:
-        """Spots per domain."""
-        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.names))
-
-    def renamed(self, row: int, name: str) -> DomainState:
-        """With another name for one domain.
-
-        Raises
-        ------
-        ParameterError
-            If the name is empty or another domain has it.
-        """
-        name = name.strip()
-        if not name:
-            raise ParameterError("A domain's name cannot be empty", "type a name")
-        if name in self.names and self.names.index(name) != row:
-            raise ParameterError(
-                f"Another domain is called '{name}'", "choose another name, or merge the two"
-            )
-        return replace(self, names=_swap(self.names, row, name))
-
-    def recoloured(self, row: int, color: str) -> DomainState:
-        """With another colour for one domain."""
-        return replace(self, colors=_swap(self.colors, row, color))
-
-    def with_shown(self, row: int, shown: bool) -> DomainState:
-        """With one domain shown or hidden."""
-        return replace(self, shown=_swap(self.shown, row, shown))
-
-    def solo(self, rows: Iterable[int]) -> DomainState:
-        """Only ``rows`` shown; all of them where exactly these were shown already."""
-        wanted = set(rows)
-        only = tuple(i in wanted for i in range(len(self.names)))
-        return replace(self, shown=(True,) * len(only) if only == self.shown else only)
-
-    def merged(self, rows: Iterable[int]) -> DomainState:
-        """With ``rows`` joined into the first of them."""
-        rows = sorted(set(rows))
-        if len(rows) < 2:
-            raise ParameterError("One domain cannot be merged", "select two or more rows")
-        keep = [i for i in range(len(self.names)) if i not in rows[1:]]
-        table = np.full(len(self.names) + 1, -1, dtype=np.intp)
-        table[keep] = np.arange(len(keep))
-        table[rows[1:]] = table[rows[0]]
-        codes = table[self.codes]
-        codes.flags.writeable = False
-        return DomainState(
-            codes,
-            tuple(self.names[i] for i in keep),
-            tuple(self.colors[i] for i in keep),
-            tuple(self.shown[i] for i in keep),
-            tuple(int(table[i]) for i in self.table),
-        )
-
-    def joined(self, codes: NDArray[np.intp]) -> NDArray[np.intp]:
-        """Domains of the run as the domains they are now; -1 for what is none of them."""
-        # The last entry is hit by the code -1.
-        table = np.array([*self.table, -1], dtype=np.intp)
-        known = np.asarray(table[np.where(codes < len(self.table), codes, -1)])
-        known.flags.writeable = False
-        return known
-
-    def inheriting(self, previous: DomainState) -> DomainState:
-        """With colours, and names that a person gave, of the previous run's matching domains.
-
-        Domains match one to one by largest overlap; those without a partner get colours that
-        are not in use.
-        """
-        partner = partners(self.codes, previous.codes)
-        if not partner:
-            return self
-        names, colors = list(self.names), list(self.colors)
-        free = iter(unused_colors([previous.colors[m] for m in partner.values()], len(colors)))
-        for code in range(len(names)):
-            if code in partner:
-                colors[code] = previous.colors[partner[code]]
-                if not previous.names[partner[code]].isdigit():
-                    names[code] = previous.names[partner[code]]
-            else:
-                colors[code] = next(free)
-        return replace(self, names=tuple(names), colors=tuple(colors))
-
-    def write(self, section: Section, column: str) -> None:
-        """Store the partition as ``obs[column]`` and ``uns[column_colors]``."""
-        section.adata.obs[column] = pd.Categorical.from_codes(self.codes, pd.Index(self.names))
-        section.adata.uns[f"{column}_colors"] = list(self.colors)
-
-
-def _swap(values: tuple[Any, ...], row: int, value: Any) -> tuple[Any, ...]:
-    return (*values[:row], value, *values[row + 1 :])
 
 
 @dataclass(eq=False)

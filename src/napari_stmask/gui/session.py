@@ -219,7 +219,9 @@ class Session:
         self._revive(item)
         previous = item.domains.get(result.key) or next(reversed(item.domains.values()), None)
         domains = DomainSet.of_result(result, title)
-        if previous is not None:
+        # Parts are named after what they are parts of.
+        parts = result.record.get("derived", {}).get("call") == "subcluster"
+        if previous is not None and not parts:
             domains.state = domains.state.inheriting(previous.state)
         smooth = f"{result.key}_refined"
         if result.refined is None and smooth in item.section.adata.obs:
@@ -319,9 +321,7 @@ class Session:
         viewer = self.viewer
         if viewer is None or section_id not in self.items or section_id == self._kept:
             return
-        if self.is_running(section_id):
-            return
-        if layers.layers_of(viewer, section_id):
+        if self.is_running(section_id) or layers.layers_of(viewer, section_id):
             return
         self._dropped[section_id] = self.items.pop(section_id)
         if section_id != self.selected_id:

@@ -42,6 +42,7 @@ __all__ = ["PANELS", "AnalyseDock"]
 
 PANELS = {
     "Marker genes": "markers_panel:MarkersPanel",
+    "Composition": "composition_panel:CompositionPanel",
     "Domain SVGs and meta-genes": "svgs_panel:SvgsPanel",
     "Enhanced genes": "enhanced_panel:EnhancedPanel",
     "Trajectory": "trajectory_panel:TrajectoryPanel",

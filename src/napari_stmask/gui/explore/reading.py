@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +15,6 @@ from ...core.section import Section
 from ..model import TITLES, Item
 from .gene_index import GeneIndex, index_of
 from .limits import ordered
-
-if TYPE_CHECKING:
-    from ..session import Session
 
 __all__ = ["Choice", "Prepared", "Reading", "choices_of", "kin", "prepare", "read", "reading_of"]
 
@@ -86,26 +82,30 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What is found out about a section once: the search over its genes, and its sources."""
+    """What is found out about a section once: the search over its genes, and what can be ticked."""
 
+    item: Item
     section: Section
     index: GeneIndex
-    sources: list[GeneSource]
+    choices: list[Choice]
 
 
-def prepare(item: Item, known: GeneIndex | None) -> Prepared:
-    """Search and sources of a section; its index map is made on the way."""
+def prepare(item: Item, known: GeneIndex | None, others: Sequence[Item]) -> Prepared:
+    """Search and sources of a section; its index map is made on the way.
+
+    ``others`` are the open sections, among which its predictions may be.
+    """
     assert item.raster is not None
     section = item.section
-    return Prepared(section, known or index_of(section), gene_sources(section))
+    return Prepared(item, section, known or index_of(section), choices_of(item, others))
 
 
-def choices_of(session: Session, item: Item, sources: Sequence[GeneSource]) -> list[Choice]:
+def choices_of(item: Item, others: Sequence[Item]) -> list[Choice]:
     """What can be ticked: sources of the section, then those of what belongs to it."""
-    found = [Choice(item, source) for source in sources]
-    for other in session.items.values():
+    found = [Choice(item, source) for source in gene_sources(item.section)]
+    for other in others:
         if other is not item and kin(item.section, other.section):
-            # Only the first: the measured values of the panel, or what was predicted.
+            # Only the first: the measured values, or what was predicted.
             own = gene_sources(other.section)
             wanted = [s for s in own if s.name in ("predicted", "imputed", "normalised")]
             found += [Choice(other, source, own=False) for source in wanted]
@@ -119,7 +119,7 @@ def kin(one: Section, other: Section) -> bool:
         if record is not None and record.get("target") == base.name:
             return True
         if COVERAGE in made.adata.uns and COVERAGE not in base.adata.uns:
-            return made.adata.obs_names.equals(base.adata.obs_names)
+            return bool(made.adata.obs_names.equals(base.adata.obs_names))
     return False
 
 

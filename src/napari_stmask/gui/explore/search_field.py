@@ -112,11 +112,10 @@ class GeneSearch(QWidget):
         self._mark(gene)
 
     def _mark(self, gene: str) -> None:
-        names = self._index.names[self.model.rows] if self._index is not None else []
-        for i, name in enumerate(names):
-            if name == gene:
-                self.list.setCurrentIndex(self.model.index(i, 0))
-                return
+        if self._index is None:
+            return
+        for i in np.flatnonzero(self._index.names[self.model.rows] == gene)[:1]:
+            self.list.setCurrentIndex(self.model.index(int(i), 0))
 
     @slot
     def _on_text(self) -> None:

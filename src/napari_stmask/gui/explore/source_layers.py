@@ -33,6 +33,9 @@ def show_reading(viewer: ViewerModel, reading: Reading, limits: Limits, colormap
         options |= {"contrast_limits": limits, "colormap": colormap, "blending": "translucent"}
         layer = layers.add_layer(viewer, item, (reading.picture, options, "image"))
         layer.colorbar.visible = True
+        for spots in layers.layers_of(viewer, item.id, "spots"):
+            # Their outlines would cover the colours.
+            spots.visible = False
         return layer
     layers.update_layer(layer, reading.picture, options)
     if layer.colormap.name != colormap:
