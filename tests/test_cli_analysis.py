@@ -320,3 +320,50 @@ def test_denoising_scores_the_method_and_its_controls(call, tmp_path) -> None:
     ]
     assert pd.read_csv(out)["median"].notna().all()
     assert call("denoising", "nothing", path)[0] == 2
+
+
+def test_markers_against_neighbours_within_limits(call, result, tmp_path) -> None:
+    from napari_stmask.analysis.markers import marker_table, passing
+
+    figure = tmp_path / "v.svg"
+    limits = ["--max-p", 0.01, "--min-fold", 0.5, "--n-genes", 4]
+    command = ["analyse", "markers", result, "--key", "spamask", "--against", "adjacent", *limits]
+    code, out, err = call(*command, "--volcano", "1", "--figure", figure, "--json")
+    assert code == 0, err
+    section = stm.read(result)
+    domains = section.adata.obs[json.loads(out)["domains_from"]]
+    there = marker_table(section, domains, n_genes=None, against="adjacent")
+    there = there[passing(there, max_p=0.01, min_fold=0.5)].groupby("domain", sort=False).head(4)
+    assert [r["gene"] for r in json.loads(out)["markers"]] == there["gene"].tolist()
+    assert len(there) > 5
+    assert figure.stat().st_size > 5000
+    assert "no domain '99'" in call(*command, "--volcano", "99")[2]
+    assert "no domain '99'" in call(*command, "--other", "99")[2]
+
+
+@pytest.mark.parametrize(("column", "slot"), [("truth", "composition"), ("depth", "summary")])
+def test_composition_is_that_of_python(call, result, tmp_path, column, slot) -> None:
+    from napari_stmask.analysis.composition import compose
+
+    section = stm.read(result)
+    section.adata.obs["depth"] = np.arange(section.n_spots) % 7
+    path = stm.write(section, tmp_path / "s.h5ad")
+    table, figure = tmp_path / "t.csv", tmp_path / "f.png"
+    command = ["composition", path, "--key", "spamask", "--obs", column, "--out", table]
+    for by in ("domain", "category"):
+        code, out, err = call(*command, "--by", by, "--figure", figure, "--json")
+        assert code == 0, err
+        assert figure.stat().st_size > 5000
+    facts = json.loads(out, parse_constant=pytest.fail)
+    found = compose(section, section.adata.obs[facts["domains_from"]], column)
+    assert len(facts[slot]) == len(found.table()) == len(pd.read_csv(table))
+    assert "no p-value" in " ".join(facts["notes"])
+    if slot == "composition":
+        assert facts["cramers_v"] == pytest.approx(found.cramers_v)
+        assert found.cramers_v > 0.8  # the bands were found
+        assert [r["spots"] for r in facts[slot]] == found.table()["spots"].tolist()
+    else:
+        assert facts["epsilon_squared"] == pytest.approx(found.epsilon_squared)
+    code, out, err = call("composition", path, "--key", "spamask", "--obs", "nope")
+    assert code == 2
+    assert "no column 'nope'" in err

@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, QPointF, Qt
-from qtpy.QtGui import QColor, QGuiApplication
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
+from qtpy.QtGui import QColor, QGuiApplication, QMouseEvent
 from qtpy.QtWidgets import QApplication, QColorDialog, QFileDialog
 from tests.gui.helpers import canvas_place, click
 
@@ -222,7 +222,9 @@ def test_fields_without_link_change_one_layer_and_colours_all(dock, qtbot):
     tick(qtbot, dock, "normalised", "vimst_denoised")
     choose(qtbot, dock, "gene5")
     part = dock.contrast
-    qtbot.mouseClick(part.linked, Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
+    QApplication.processEvents()
+    place = QPoint(8, part.linked.height() // 2)
+    qtbot.mouseClick(part.linked, Qt.MouseButton.LeftButton, pos=place)
     assert not part.linked.isChecked()
     other = tuple(layer_of(dock, "vimst_denoised").contrast_limits)
     part.high.setValue(2.5)
@@ -264,6 +266,14 @@ def test_pins_stay_come_back_and_go(dock, qtbot):
     assert layer_of(dock, "pin_2") is not None
 
 
+def moved(x, y):
+    """The pointer without a button; Qt's own helper needs a window that is shown."""
+    none = Qt.MouseButton.NoButton
+    place = QPointF(float(x), float(y))
+    kind = QEvent.Type.MouseMove
+    return QMouseEvent(kind, place, place, none, none, Qt.KeyboardModifier.NoModifier)
+
+
 def test_hover_says_the_values_without_a_points_layer(dock, qtbot):
     viewer, item = dock.viewer, dock.session.selected
     tick(qtbot, dock, "counts", "normalised")
@@ -272,8 +282,7 @@ def test_hover_says_the_values_without_a_points_layer(dock, qtbot):
     value = stm.gene_values(item.section, "gene5")[40]
     native = viewer.window._qt_viewer.canvas.native
     row, column = canvas_place(viewer, item, 40)
-    qtbot.mouseMove(native, QPoint(round(column) - 3, round(row)))
-    qtbot.mouseMove(native, QPoint(round(column), round(row)))
+    QApplication.sendEvent(native, moved(column, row))
     qtbot.waitUntil(lambda: "spot40" in dock.readout.text(), timeout=3_000)
     assert f"normalised {value:.4g} log1p CP10k" in dock.readout.text()
     assert viewer.help == dock.readout.text()

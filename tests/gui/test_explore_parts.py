@@ -65,7 +65,8 @@ def test_search_is_the_plain_one_and_quick_over_30000_names():
     letters = list("ABCDEGLMNPRST")
     names = ["".join(rng.choice(letters, rng.integers(2, 6))) + str(i % 77) for i in range(30_000)]
     twice = pd.Index(names).duplicated()
-    names = [f"DUP{i}" if again else name for i, (name, again) in enumerate(zip(names, twice, strict=True))]
+    for i in np.flatnonzero(twice):
+        names[i] = f"DUP{i}"
     means = rng.random(30_000)
     index = indexed(names, means)
 

@@ -134,12 +134,10 @@ def compose(section: Section, domains: pd.Series, column: str) -> Composition | 
     columns = groups_of(obs[column], at_least=0)
     both = (rows.codes >= 0) & (columns.codes >= 0)
     if not both.any():
-        raise DataError(
-            f"no spot has a domain and a value in '{column}'", "choose another column"
-        )
+        raise DataError(f"no spot has a domain and a value in '{column}'", "choose another column")
     counts = pd.crosstab(
-        pd.Categorical.from_codes(rows.codes[both], rows.names),
-        pd.Categorical.from_codes(columns.codes[both], columns.names),
+        pd.Categorical.from_codes(rows.codes[both], pd.Index(rows.names)),
+        pd.Categorical.from_codes(columns.codes[both], pd.Index(columns.names)),
         dropna=False,
     )
     counts.index = pd.Index(rows.names, name="domain")
@@ -154,7 +152,7 @@ def is_numeric(values: pd.Series) -> bool:
 
 
 def composition_columns(section: Section) -> list[str]:
-    """Columns of ``obs`` that domains can be compared with: at most 1,000 categories, or numbers."""
+    """Columns of ``obs`` to compare domains with: numbers, or at most 1,000 categories."""
     out = []
     for name, values in section.adata.obs.items():
         if is_numeric(values):
@@ -185,9 +183,7 @@ def _spread(section: Section, domains: pd.Series, column: str) -> Spread:
     values = section.adata.obs[column].to_numpy(dtype=np.float64, na_value=np.nan)
     usable = (groups.codes >= 0) & np.isfinite(values)
     if not usable.any():
-        raise DataError(
-            f"no spot has a domain and a number in '{column}'", "choose another column"
-        )
+        raise DataError(f"no spot has a domain and a number in '{column}'", "choose another column")
     parts = {
         name: values[usable & (groups.codes == g)]
         for g, name in enumerate(groups.names)
@@ -199,7 +195,9 @@ def _spread(section: Section, domains: pd.Series, column: str) -> Spread:
             "spots": part.size,
             "mean": part.mean(),
             "sd": part.std(ddof=1) if part.size > 1 else np.nan,
-            **dict(zip(("q25", "median", "q75"), np.quantile(part, (0.25, 0.5, 0.75)), strict=True)),
+            **dict(
+                zip(("q25", "median", "q75"), np.quantile(part, (0.25, 0.5, 0.75)), strict=True)
+            ),
         }
         for name, part in parts.items()
     ]

@@ -63,8 +63,9 @@ class DomainExpression:
             means = means - means.min(axis=0)
             top = means.max(axis=0)
             means = np.divide(means, top, out=np.zeros_like(means), where=top > 0)
-        head = {"index": pd.Index(self.domains, name="domain"), "columns": list(genes)}
-        return pd.DataFrame(self.shares[:, place], **head), pd.DataFrame(means, **head)
+        rows, columns = pd.Index(self.domains, name="domain"), pd.Index(genes)
+        shares = pd.DataFrame(self.shares[:, place], index=rows, columns=columns)
+        return shares, pd.DataFrame(means, index=rows, columns=columns)
 
 
 def domain_expression(

@@ -15,18 +15,19 @@ __all__ = ["composition"]
 def composition(
     call: Call,
     *,
-    column: Annotated[str, typer.Option(help="Column of obs: categories or numbers.")],
+    obs: Annotated[str, typer.Option(help="Column of obs: categories or numbers.")],
     by: Annotated[
         Literal["domain", "category"], typer.Option(help="What the bars of --figure add up to.")
     ] = "domain",
 ) -> None:
     """What domains are made of: shares of categories, or distributions of numbers."""
     from ..analysis.composition import CAUTION, Composition, compose
+    from ..viz.composition_figures import shares_figure
     from ..viz.palette import stored_colors
-    from ..viz.plots import composition_figure, violin_figure
+    from ..viz.plots import violin_figure
 
     job = call.open()
-    found = compose(job.section, job.domains, column)
+    found = compose(job.section, job.domains, obs)
     notes = [CAUTION]
     if found.left_out:
         notes.append(f"{found.left_out} spots lack a domain or a value and are left out.")
@@ -37,26 +38,20 @@ def composition(
             [*aligned(table), f"Kruskal-Wallis epsilon squared = {found.epsilon_squared:.3f}"],
             table=table,
             notes=notes,
-            figure=lambda: violin_figure(found.values, job.colors_of(found.values), label=column),
+            figure=lambda: violin_figure(found.values, job.colors_of(found.values), label=obs),
         )
         return
     domains = [str(name) for name in found.counts.index]
     categories = [str(name) for name in found.counts.columns]
-    shares = found.shares(by_category=by == "category").to_numpy()
+    by_category = by == "category"
+    colors = job.colors_of(domains) if by_category else stored_colors(None, categories)
     job.finish(
         {"cramers_v": found.cramers_v, "composition": table},
         [*aligned(table), f"Cram\u00e9r's V = {found.cramers_v:.3f}"],
         table=table,
         notes=notes,
-        figure=lambda: (
-            composition_figure(
-                shares, domains, categories, stored_colors(None, categories),
-                label="Share of the domain", legend=column,
-            )
-            if by == "domain"
-            else composition_figure(
-                shares.T, categories, domains, job.colors_of(domains),
-                label=f"Share of the spots of each {column}", rows_label=column,
-            )
+        figure=lambda: shares_figure(
+            found.shares(by_category=by_category).to_numpy(), domains, categories, colors,
+            column=obs, by_category=by_category,
         ),
     )  # fmt: skip

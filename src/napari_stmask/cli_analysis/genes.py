@@ -37,9 +37,7 @@ def markers(
             help="All other spots, domains that it touches, or adjacent spots of other domains."
         ),
     ] = "rest",
-    other: Annotated[
-        str | None, typer.Option(help="Compare with this one domain instead.")
-    ] = None,
+    other: Annotated[str | None, typer.Option(help="Compare with this one domain instead.")] = None,
     n_genes: Annotated[int, typer.Option(min=1, help="Genes kept for each domain.")] = 50,
     max_p: Annotated[float, typer.Option(min=0, max=1, help="Largest adjusted p.")] = 1.0,
     min_fold: Annotated[

@@ -7,10 +7,11 @@ from pathlib import Path
 from qtpy.QtWidgets import QLabel, QPushButton
 
 from .background import Background
-from .export import export, snapshot
+from .export import export
 from .fields import ask_target
 from .formats import export_filters, target_of
 from .guard import Failure, slot
+from .keeping import with_desk
 from .parts import MessageStrip
 from .session import Session
 
@@ -49,7 +50,7 @@ class ExportButton(QPushButton):
         self._strip.clear()
         self._state.setText(f"Writing {Path(path).name} …")
         state, column = (domains.state, domains.column) if domains is not None else (None, None)
-        self._writer.start(export, snapshot(item.section), state, path, column)
+        self._writer.start(export, with_desk(self.session.viewer, item), state, path, column)
         self.refresh()
 
     @slot

@@ -19,9 +19,11 @@ from .layer_tuples import (
     image_layer,
     our_meta,
     rgba,
+    section_layers,
     spots_layer,
 )
 from .model import DomainSet, DomainState, Item
+from .returning import read_desk, restored
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -79,6 +81,10 @@ def find_layer(
 def show_section(viewer: ViewerModel, item: Item) -> None:
     """Add the layers of a section that are missing; results on top, newest visible."""
     first = not len(viewer.layers)
+    if not item.returned and not layers_of(viewer, item.id) and read_desk(item.section):
+        for kept in restored(item, section_layers(item)):
+            adopt(viewer, item, _put(viewer, kept))
+    item.returned = True
     image, spots = image_layer(item), spots_layer(item)
     for made, role in ((image, "image"), (spots, "spots")):
         if made is not None and find_layer(viewer, item.id, role) is None:
@@ -148,9 +154,14 @@ def prefer(viewer: ViewerModel, item: Item, key: str) -> None:
 def adopt(viewer: ViewerModel, item: Item, layer: Layer) -> None:
     """Treat a layer that a reader has made as one of ours."""
     meta = our_meta(layer)
-    if meta.get("role") == "domains":
+    looks = meta.pop("looks", {})
+    if "contour" in looks:
+        layer.contour = looks["contour"]
+    if "colorbar" in looks:
+        layer.colorbar.visible = looks["colorbar"]
+    if meta.get("role") in ("domains", "selection"):
         layer.editable = False
-        if meta.get("key") in item.domains:
+        if meta.get("role") == "domains" and meta.get("key") in item.domains:
             _SHOWN[layer] = item.domains[meta["key"]].drawn
     elif meta.get("role") == "spots" and item.key in item.domains:
         _paint_spots(viewer, item, item.domains[item.key].drawn)
@@ -205,11 +216,7 @@ def _paint_spots(viewer: ViewerModel, item: Item, state: DomainState) -> None:
 
 def add_layer(viewer: ViewerModel, item: Item, made: LayerTuple) -> Layer:
     """Add a layer above the section's lower layers and below its upper ones."""
-    data, options, kind = made
-    if any(str(layer.units[-1]) == "micrometer" for layer in viewer.layers if our_meta(layer)):
-        # See `align_units`; said at once, because napari warns about a mixture.
-        options = {**options, "units": ("um", "um")}
-    layer = getattr(viewer, f"add_{kind}")(data, **options)
+    layer = _put(viewer, made)
     rank = _ORDER.index(our_meta(layer)["role"])
     place = len(viewer.layers) - 1
     for i, other in enumerate(viewer.layers):
@@ -219,3 +226,12 @@ def add_layer(viewer: ViewerModel, item: Item, made: LayerTuple) -> Layer:
             place = min(place, i)
     viewer.layers.move(len(viewer.layers) - 1, place)
     return layer
+
+
+def _put(viewer: ViewerModel, made: LayerTuple) -> Layer:
+    """Add a layer on top."""
+    data, options, kind = made
+    if any(str(layer.units[-1]) == "micrometer" for layer in viewer.layers if our_meta(layer)):
+        # See `align_units`; said at once, because napari warns about a mixture.
+        options = {**options, "units": ("um", "um")}
+    return getattr(viewer, f"add_{kind}")(data, **options)

@@ -217,6 +217,8 @@ class Item:
         Rows of the spots that questions are about, sorted; empty for none.
     gene
         Gene that was chosen last; empty for none.
+    returned
+        Whether the desk that the file kept was put up.
     """
 
     id: str
@@ -228,6 +230,7 @@ class Item:
     by_hand: bool = False
     chosen: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
     gene: str = ""
+    returned: bool = False
     _raster: SpotRaster | None = None
 
     @property
@@ -236,6 +239,25 @@ class Item:
         if self._raster is None:
             self._raster = rasterise(self.section.coords, self.section.lattice)
         return self._raster
+
+    def load_stored(self) -> list[str]:
+        """Take in what the section carries; the keys that are new or were replaced."""
+        changed = [key for key in stored_keys(self.section) if self.reload(key)]
+        if changed:
+            self.key = changed[-1]
+        return changed
+
+    def reload(self, key: str) -> bool:
+        """Take in the stored result of a key unless it is the known one; whether that was so."""
+        known, stamp = self.domains.get(key), records(self.section.adata).get(key)
+        if known is not None and stamp in (None, known.stamp):
+            return False
+        found = DomainSet.stored(self.section, key)
+        if found is None:
+            return False
+        self.domains.pop(key, None)
+        self.domains[key] = found
+        return True
 
     def choose(self, rows: Any) -> None:
         """Keep rows of spots, each once and in order."""

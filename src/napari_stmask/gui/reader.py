@@ -11,6 +11,7 @@ from ..core.section import Section
 from .layer_tuples import META, LayerTuple, section_layers
 from .model import DomainSet, Item, stored_keys
 from .parked import park
+from .returning import restored, take_state
 from .session import session_of
 
 __all__ = ["get_reader", "section_to_layers"]
@@ -42,9 +43,13 @@ def section_to_layers(section: Section) -> list[LayerTuple]:
         domains = DomainSet.stored(section, key)
         if domains is not None:
             item.domains[key] = domains
-    made = section_layers(item)
+    take_state(item)
+    made = restored(item, section_layers(item))
     for _, options, _ in made:
-        options["metadata"][META]["parked"] = True
+        meta = options.setdefault("metadata", {}).setdefault(META, {"foreign": True})
+        # What was drawn over it is nobody's, once it lies where the section lies.
+        meta["lent"] = "section_id" not in meta
+        meta |= {"section_id": item.id, "parked": True}
     return made
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,11 @@ from ..core.result import Result
 from ..core.section import Section
 from ..viz.raster import SpotRaster
 from . import layers
-from .layer_tuples import our_meta
-from .model import DomainSet, DomainState, Item, stored_keys
+from .layer_tuples import META, our_meta
+from .model import DomainSet, DomainState, Item
 from .parked import claim
 from .placing import free_place, shift
+from .returning import take_state
 from .selection import show_selection
 
 if TYPE_CHECKING:
@@ -27,9 +28,15 @@ if TYPE_CHECKING:
 
     from .runner import Runner
 
-__all__ = ["Session", "session_of"]
+__all__ = ["Session", "open_item", "session_of"]
 
 _SESSIONS: dict[int, Session] = {}
+
+
+def open_item(section: Section) -> tuple[ViewerModel | None, Item] | None:
+    """Where a section is open: its viewer and what is known of it there."""
+    every = [(session.viewer, i) for session in _SESSIONS.values() for i in session.items.values()]
+    return next((found for found in every if found[1].section is section), None)
 
 
 def session_of(viewer: ViewerModel) -> Session:
@@ -121,7 +128,7 @@ class Session:
         """
         for item in self.items.values():
             if item.section is section:
-                changed = self._load_stored(item)
+                changed = item.load_stored()
                 if show:
                     self.show(item)
                 for key in changed:
@@ -133,7 +140,10 @@ class Session:
         if raster is not None:
             item.use_raster(raster)
         self.items[item.id] = item
-        self._load_stored(item)
+        item.load_stored()
+        take_state(item)
+        # Else a reader has put up the desk already.
+        item.returned = not show
         if show:
             self.show(item)
         self.section_added.emit(item.id)
@@ -163,7 +173,7 @@ class Session:
         item.choose(())
         item.domains.clear()
         item.use_raster(raster)
-        self._load_stored(item)
+        item.load_stored()
         self.rebuild(item)
         return item
 
@@ -253,22 +263,24 @@ class Session:
 
     def undo(self) -> None:
         """Take the last edit of the selected result back."""
-        domains = self.selected_domains
-        if domains is not None and domains.can_undo:
-            domains.undo()
-            self._edited(domains)
+        self._step(DomainSet.undo)
 
     def redo(self) -> None:
         """Make the edit again that was taken back last."""
+        self._step(DomainSet.redo)
+
+    def _step(self, step: Callable[[DomainSet], None]) -> None:
         domains = self.selected_domains
-        if domains is not None and domains.can_redo:
-            domains.redo()
-            self._edited(domains)
+        before = domains.state if domains is not None else None
+        if domains is not None:
+            step(domains)
+            if domains.state is not before:
+                self._edited(domains)
 
     def _edited(self, domains: DomainSet) -> None:
         item = self.selected
         assert item is not None
-        if self._reload(item, domains.key):
+        if item.reload(domains.key):
             self._show_reloaded(item, domains.key)
             self.select(item.id, domains.key)
             _tell(
@@ -313,6 +325,10 @@ class Session:
         # A reader knows nothing of the sections that are already there.
         shift(layer, item.offset)
         layers.adopt(viewer, item, layer)
+        if meta.pop("lent", False):
+            del meta["section_id"]
+        if meta.pop("foreign", False):
+            del layer.metadata[META]
         if (inserted or any(item.offset)) and not layers.in_view(viewer, layer):
             viewer.reset_view()
 
@@ -348,25 +364,6 @@ class Session:
         self.items[item.id] = item
         self.section_added.emit(item.id)
         self.select(item.id)
-
-    def _load_stored(self, item: Item) -> list[str]:
-        """Take in what the section carries; the keys that are new or were replaced."""
-        changed = [key for key in stored_keys(item.section) if self._reload(item, key)]
-        if changed:
-            item.key = changed[-1]
-        return changed
-
-    def _reload(self, item: Item, key: str) -> bool:
-        """Take in the stored result of a key unless it is the known one; whether that was so."""
-        known, stamp = item.domains.get(key), records(item.section.adata).get(key)
-        if known is not None and stamp in (None, known.stamp):
-            return False
-        found = DomainSet.stored(item.section, key)
-        if found is None:
-            return False
-        item.domains.pop(key, None)
-        item.domains[key] = found
-        return True
 
     def _show_reloaded(self, item: Item, key: str) -> None:
         if self.viewer is not None:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from ..core.errors import DataError, ParameterError
 from ..core.section import Section
+from .keeping import with_desk
 from .layer_tuples import META, LayerTuple
+from .session import open_item
 
 __all__ = ["save_domains", "save_section"]
 
@@ -39,6 +41,9 @@ def _save(path: str, layer_data: list[LayerTuple], usual: str) -> list[str]:
     from ..io.write import WRITERS, write, writer_of
 
     section, columns = _content(layer_data)
+    found = open_item(section)
+    if found is not None:
+        section = with_desk(*found)
     target = Path(path)
     if not target.name.lower().endswith(tuple(WRITERS)):
         # napari hands the name on as it was typed; any other suffix is part of the name.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from qtpy.QtCore import QSignalBlocker
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QComboBox, QGridLayout
 
 from ...analysis.composition import (
@@ -19,7 +20,7 @@ from ...analysis.composition import (
 )
 from ...core.progress import Progress, Steps
 from ...core.section import Section
-from ...viz.palette import stored_colors
+from ...viz.palette import UNASSIGNED_COLOUR, stored_colors
 from ..fields import make_button
 from ..guard import slot
 from ..model import DomainSet, Item
@@ -44,11 +45,16 @@ _COUNTED = (
 )
 _NUMBERS = (
     Column("domain", "Domain", width=0),
-    Column("spots", "Spots", ",d", width=52),
-    Column("mean", "Mean", ".4g", width=62),
-    Column("median", "Median", ".4g", width=62),
-    Column("q25", "25 %", ".4g", width=62),
-    Column("q75", "75 %", ".4g", width=62),
+    Column("spots", "Spots", ",d", width=46),
+    *(
+        Column(name, title, ".3g", width=50)
+        for name, title in (
+            ("mean", "Mean"),
+            ("median", "Median"),
+            ("q25", "25 %"),
+            ("q75", "75 %"),
+        )
+    ),
 )
 _ROWS = 40
 """Most rows of bars, and most categories, that are drawn."""
@@ -85,9 +91,11 @@ class CompositionPanel(Panel):
         self.bars = BarChart("Composition of the domains")
         self.violins = ViolinChart("Numbers of the domains")
         self.legend = plain_label()
+        self.legend.setTextFormat(Qt.TextFormat.RichText)
+        self.cut = plain_label()
         self.counted = FrameTable(_COUNTED, "Spots of domains and categories")
         self.numbers = FrameTable(_NUMBERS, "Numbers of the domains")
-        for widget in (self.bars, self.violins, self.legend, self.counted, self.numbers):
+        for widget in (self.bars, self.violins, self.legend, self.cut, self.counted, self.numbers):
             self.results.addWidget(widget)
         self.copy = make_button(
             "Copy table", "Put the selected rows, or all, on the clipboard.", self._on_copy
@@ -142,6 +150,7 @@ class CompositionPanel(Panel):
             self._show_bars(main, answer)
             return
         self.legend.setVisible(False)
+        self.cut.setVisible(False)
         names = list(main.values)
         self.numbers.show_frame(
             main.summary, dict(zip(names, self.colors(answer, names), strict=True))
@@ -155,33 +164,34 @@ class CompositionPanel(Panel):
         return self._framed[1]
 
     def _show_bars(self, main: Composition, answer: Answer) -> None:
-        shares, rows, names, colors, label = self._bars(main, answer)
-        more = max(len(rows) - _ROWS, 0)
-        self.bars.show_shares(shares[:_ROWS], rows[:_ROWS], names, colors, label)
-        # The colours of categories are shown nowhere else.
-        by_domain = self.way.currentData() == "domain"
-        listed = ", ".join(f"{i + 1}. {name}" for i, name in enumerate(names[:_ROWS]))
-        texts = [f"From left to right: {listed}."] if by_domain else []
-        if more:
-            texts.append(f"The first {_ROWS} of {len(rows)} rows are drawn.")
-        self.legend.setText(" ".join(texts))
-        self.legend.setVisible(bool(texts))
+        by_category = self.way.currentData() == "category"
+        shares = main.shares(by_category=by_category).to_numpy()
+        domains, categories = _names(main)
+        colors = self._part_colors(main, answer, by_category=by_category)
+        rows, parts = (categories, domains) if by_category else (domains, categories)
+        label = f"share of the spots of each {main.column}" if by_category else "share of domain"
+        shares = shares.T if by_category else shares
+        self.bars.show_shares(shares[:_ROWS], rows[:_ROWS], parts, colors, label)
+        # In order from left to right, so that colour is not all that tells parts from one another.
+        self.legend.setText(_swatches(parts[:_ROWS], colors[:_ROWS]))
+        self.legend.setVisible(True)
+        cut = len(rows) > _ROWS or len(parts) > _ROWS
+        self.cut.setText(f"The first {_ROWS} rows are drawn and the first {_ROWS} parts named.")
+        self.cut.setVisible(cut)
 
-    def _bars(self, main: Composition, answer: Answer) -> tuple[Any, ...]:
-        """Shares, names of the rows, names and colours of the parts, label of the axis."""
-        domains = [str(n) for n in main.counts.index]
-        categories = [str(n) for n in main.counts.columns]
-        if self.way.currentData() == "category":
-            shares = main.shares(by_category=True).to_numpy().T
-            label = f"share of the spots of each {main.column}"
-            return shares, categories, domains, self.colors(answer, domains), label
+    def _part_colors(self, main: Composition, answer: Answer, *, by_category: bool) -> list[str]:
+        """Colours of the domains as the legend shows them, or of the categories as stored."""
+        domains, categories = _names(main)
+        if by_category:
+            return self.colors(answer, domains)
         item = self.desk.session.selected
-        stored = None if item is None else item.section.adata.uns.get(f"{main.column}_colors")
-        known = [] if item is None else _categories(item.section, main.column)
-        table = dict(zip(known, stored_colors(stored, known), strict=True))
-        spare = stored_colors(None, categories)
-        colors = [table.get(name, spare[i]) for i, name in enumerate(categories)]
-        return main.shares().to_numpy(), domains, categories, colors, "share of the domain"
+        if item is None or main.column not in item.section.adata.obs:
+            return stored_colors(None, categories)
+        adata = item.section.adata
+        known = [str(n) for n in adata.obs[main.column].astype("category").cat.categories]
+        found = stored_colors(adata.uns.get(f"{main.column}_colors"), known)
+        table = dict(zip(known, found, strict=True))
+        return [table.get(name, UNASSIGNED_COLOUR) for name in categories]
 
     def table(self, answer: Answer) -> pd.DataFrame:
         """One row a domain and category, or one a domain."""
@@ -190,21 +200,20 @@ class CompositionPanel(Panel):
 
     def figure(self, answer: Answer) -> Figure:
         """Stacked bars, or violins."""
-        from ...viz.plots import composition_figure, violin_figure
+        from ...viz.composition_figures import shares_figure
+        from ...viz.plots import violin_figure
 
         main: Composition | Spread = answer.found["main"]
         if isinstance(main, Spread):
             return violin_figure(
                 main.values, self.colors(answer, list(main.values)), label=main.column
             )
-        shares, rows, names, colors, label = self._bars(main, answer)
-        by_domain = self.way.currentData() == "domain"
-        figure = composition_figure(
-            shares, rows, names, colors, label=label.capitalize(),
-            rows_label="Domain" if by_domain else main.column,
+        by_category = self.way.currentData() == "category"
+        return shares_figure(
+            main.shares(by_category=by_category).to_numpy(), *_names(main),
+            self._part_colors(main, answer, by_category=by_category), column=main.column,
+            by_category=by_category,
         )  # fmt: skip
-        figure.axes[0].get_legend().set_title(main.column if by_domain else "Domain")
-        return figure
 
     @slot
     def _on_column(self) -> None:
@@ -246,7 +255,7 @@ class CompositionPanel(Panel):
         self.desk.say("The script is on the clipboard.")
 
     def _copy_command(self, item: Item, key: str, main: Composition | Spread) -> None:
-        flags = [("column", main.column)]
+        flags = [("obs", main.column)]
         copy_text(command_of(item.section, item.domains[key], ("composition",), flags))
         self.desk.say("The command is on the clipboard.")
 
@@ -256,11 +265,17 @@ def _composed(section: Section, labels: pd.Series, column: str) -> Steps[Composi
     return compose(section, labels, column)
 
 
-def _categories(section: Section, column: str) -> list[str]:
-    if column not in section.adata.obs:
-        return []
-    values = section.adata.obs[column].astype("category").cat
-    return [str(name) for name in values.categories]
+def _names(main: Composition) -> tuple[list[str], list[str]]:
+    """Domains and categories."""
+    return [str(n) for n in main.counts.index], [str(n) for n in main.counts.columns]
+
+
+def _swatches(names: list[str], colors: list[str]) -> str:
+    """Names with a square of their colour, as markup; names are shown as they are."""
+    return " &nbsp; ".join(
+        f'<span style="color:{color}">\u25a0</span>&nbsp;{html.escape(name)}'
+        for name, color in zip(names, colors, strict=True)
+    )
 
 
 def _facts(main: Composition | Spread) -> str:

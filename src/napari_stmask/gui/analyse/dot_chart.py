@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pyqtgraph as pg
 from qtpy.QtCore import QRectF
+from qtpy.QtGui import QFontMetricsF
 
 from .point_chart import PointChart
 
@@ -33,7 +34,7 @@ class DotChart(PointChart):
     def redraw(self) -> None:
         """Draw again in the colours of the theme."""
         self.box.clear()
-        self._hold(np.zeros((0, 2)), [], [])
+        self._hold(np.zeros((0, 2)), [])
         if self._drawn is None or self._drawn[0].empty:
             self.setFixedHeight(60)
             self._name_axis(0, [])
@@ -56,16 +57,24 @@ class DotChart(PointChart):
                 brush=[pg.mkBrush(c) for c in colors], pen=pg.mkPen(self.ink(), width=0.5),
             )
         )  # fmt: skip
-        self._name_axis(0, genes)
+        self.axes[0].setTicks([list(enumerate(genes))])
         self._name_axis(1, domains)
+        # The axis leaves out names that are wider than itself.
+        metrics = QFontMetricsF(self.font())
+        self.axes[0].setWidth(18 + max(metrics.horizontalAdvance(name) for name in genes))
         self.axes[1].setLabel("domain")
         self.box.setRange(QRectF(-0.6, -0.6, len(domains) + 0.2, len(genes) + 0.2), padding=0)
-        hints = [
-            f"{genes[i]} in domain {domains[j]}: {s:.0%} of the spots, mean {m:.2f}"
-            for i, j, s, m in zip(y, x, share, mean, strict=True)
-        ]
-        self._hold(np.column_stack([x, y]).astype(float), [genes[i] for i in y], hints)
+        self._hold(np.column_stack([x, y]).astype(float), [genes[i] for i in y])
         top = shares.to_numpy().argmax(axis=0)
         self.describe(
             "; ".join(f"{g}: most spots in {domains[t]}" for g, t in zip(genes, top, strict=True))
         )
+
+    def hint(self, point: int) -> str:
+        """Gene, domain and both numbers."""
+        assert self._drawn is not None
+        shares, means = self._drawn
+        i, j = divmod(point, len(shares))
+        share, mean = shares.iat[j, i], means.iat[j, i]
+        gene, domain = str(shares.columns[i]), str(shares.index[j])
+        return f"{gene} in domain {domain}: {share:.0%} of the spots, mean {mean:.2f}"

@@ -85,7 +85,8 @@ class MarkerQuestion:
         stored = rank_genes_groups(
             table, column=column, test=self.test, reference=self.other or self.against
         )
-        return Markers(self, table, expression, stored)
+        parts = {str(d): part for d, part in table.groupby("domain", sort=False, observed=True)}
+        return Markers(self, table, parts, expression, stored)
 
     def python(self, limits: Limits) -> tuple[list[str], list[str]]:
         """Imports, and lines after ``domains = ...``."""
@@ -98,11 +99,12 @@ class MarkerQuestion:
                 f"domains.iloc[{self.chosen.tolist()}] = {CHOSEN!r}",
             ]
         options = "".join(f", {name}={value!r}" for name, value in self.options.items())
+        given = ("max_p", "min_fold", "min_share")
+        kept = ", ".join(f"{name}={getattr(limits, name)!r}" for name in given)
         lines += [
             f"table = marker_table(section, domains, n_genes=None{options})",
-            f"table = table[passing(table, max_p={limits.max_p!r}, min_fold={limits.min_fold!r}, "
-            f"min_share={limits.min_share!r})]",
-            f'table = table.groupby("domain", sort=False).head({limits.n_genes})',
+            f"keep = passing(table, {kept})",
+            f'table = table[keep].groupby("domain", sort=False).head({limits.n_genes})',
             "print(table.to_string(index=False))",
         ]
         return imports, lines
@@ -121,17 +123,32 @@ class MarkerQuestion:
 
 @dataclass(frozen=True, eq=False)
 class Markers:
-    """An answer: all genes of all comparisons, their means and shares, scanpy's layout."""
+    """An answer.
+
+    Attributes
+    ----------
+    question
+        What was asked.
+    table
+        All genes of all comparisons, see `marker_table`.
+    parts
+        Domain -> its rows of the table.
+    expression
+        Means and shares of all genes.
+    stored
+        The table in scanpy's layout.
+    """
 
     question: MarkerQuestion
     table: pd.DataFrame
+    parts: dict[str, pd.DataFrame]
     expression: DomainExpression
     stored: dict[str, Any]
 
     @property
     def names(self) -> list[str]:
         """Domains that were compared."""
-        return list(dict.fromkeys(map(str, self.table["domain"])))
+        return list(self.parts)
 
 
 @dataclass(frozen=True)
@@ -153,18 +170,23 @@ class View:
 
     def __init__(self, main: Markers, limits: Limits) -> None:
         self.main, self.limits = main, limits
-        self.passes = limits.passes(main.table)
-        kept = main.table[self.passes]
-        self.frame = kept.groupby("domain", sort=False, observed=True).head(limits.n_genes)
+        self._passes = {name: limits.passes(part) for name, part in main.parts.items()}
+        rows = [part[self._passes[name]].head(limits.n_genes) for name, part in main.parts.items()]
+        self.frame = pd.concat(rows, ignore_index=True)
 
     def fits(self, main: Markers, limits: Limits) -> bool:
         """Whether it is of this answer under these limits."""
         return self.main is main and self.limits == limits
 
+    @property
+    def said(self) -> str:
+        """How many pairs of gene and domain pass, and how many of them are listed."""
+        every = sum(int(passes.sum()) for passes in self._passes.values())
+        return f"{every:,} genes pass, {len(self.frame):,} are listed."
+
     def of(self, domain: str) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
         """All genes of a domain, and which of them pass."""
-        rows = (self.main.table["domain"] == domain).to_numpy()
-        return self.main.table[rows], self.passes[rows]
+        return self.main.parts[domain], self._passes[domain]
 
     def dots(
         self, n: int, *, standardise: bool

@@ -104,7 +104,7 @@ class MarkersPanel(Panel):
         grid = QGridLayout()
         fields = (
             ("p adj. \u2264", self.max_p), ("|log2 FC| \u2265", self.min_fold),
-            ("Share \u2265", self.min_share), ("Genes a domain", self.count),
+            ("Share \u2265", self.min_share), ("Top genes", self.count),
         )  # fmt: skip
         for i, (text, field) in enumerate(fields):
             grid.addWidget(plain_label(text), i // 2, 2 * (i % 2))
@@ -224,7 +224,7 @@ class MarkersPanel(Panel):
         if [self.domain.itemData(i) for i in range(1, self.domain.count())] != names:
             self.filter.offer(names)
         hint = "Click a gene, or press Return on it, to see it on the tissue."
-        said = f"Compared with {main.question.said}. {len(self._view.frame):,} genes pass."
+        said = f"Compared with {main.question.said}. {self._view.said}"
         self.notes.setText(" ".join([said, *main.table.attrs.get("notes", []), hint]))
         self._show_volcano()
         self._show_dots()

@@ -28,15 +28,16 @@ class PointChart(Chart):
         super().__init__(name, height)
         self._places = np.zeros((0, 2))
         self._names: list[str] = []
-        self._hints: list[str] = []
         self.setMouseTracking(True)
         self.viewport().setMouseTracking(True)
 
-    def _hold(
-        self, places: NDArray[np.float64], names: Sequence[str], hints: Sequence[str]
-    ) -> None:
-        """The points that can be chosen, what a click says, what pointing shows."""
-        self._places, self._names, self._hints = places, list(names), list(hints)
+    def _hold(self, places: NDArray[np.float64], names: Sequence[str]) -> None:
+        """The points that can be chosen, and what a click says."""
+        self._places, self._names = places, list(names)
+
+    def hint(self, point: int) -> str:
+        """What pointing at a point shows."""
+        return self._names[point]
 
     def pixels(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n, 2) pixels of the widget at (n, 2) positions of the axes."""
@@ -65,7 +66,7 @@ class PointChart(Chart):
             QToolTip.hideText()
             self.unsetCursor()
         else:
-            QToolTip.showText(event.globalPosition().toPoint(), self._hints[found], self)
+            QToolTip.showText(event.globalPosition().toPoint(), self.hint(found), self)
             self.setCursor(Qt.CursorShape.PointingHandCursor)
         super().mouseMoveEvent(event)
 

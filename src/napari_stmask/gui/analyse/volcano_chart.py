@@ -28,6 +28,7 @@ class VolcanoChart(PointChart):
         self._drawn: tuple[pd.DataFrame, NDArray[np.bool_], float, float] | None = None
         self._texts: list[pg.TextItem] = []
         self._order = np.zeros(0, dtype=np.intp)
+        self._p = np.zeros(0)
         self._marked = ""
         self._ring: pg.ScatterPlotItem | None = None
 
@@ -55,7 +56,7 @@ class VolcanoChart(PointChart):
         """Draw again in the colours of the theme."""
         self.box.clear()
         self._texts, self._ring = [], None
-        self._hold(np.zeros((0, 2)), [], [])
+        self._hold(np.zeros((0, 2)), [])
         if self._drawn is None:
             return
         table, passes, max_p, min_fold = self._drawn
@@ -87,12 +88,8 @@ class VolcanoChart(PointChart):
         self.axes[1].setLabel("log2 fold change")
         self.box.setRange(xRange=(-wide, wide), yRange=(-0.03 * high, high), padding=0)
         names = table["gene"].astype(str).tolist()
-        p = table["p_adjusted"].to_numpy(dtype=float)
-        hints = [
-            f"{name}: log2 fold change {f:.2f}, adjusted p {'< 1e-300' if c else format(v, '.1e')}"
-            for name, f, v, c in zip(names, fold, p, capped, strict=True)
-        ]
-        self._hold(np.column_stack([fold, y]), names, hints)
+        self._p = table["p_adjusted"].to_numpy(dtype=float)
+        self._hold(np.column_stack([fold, y]), names)
         self._order = np.flatnonzero(passes)
         strength = np.abs(fold[self._order]) * y[self._order]
         self._order = self._order[np.argsort(-strength, kind="stable")][: 4 * _LABELS]
@@ -103,6 +100,13 @@ class VolcanoChart(PointChart):
             f"{len(names)} genes; {int(higher.sum())} pass and are higher in the domain, "
             f"{int(lower.sum())} lower; strongest: {best}."
         )
+
+    def hint(self, point: int) -> str:
+        """Gene, fold change and p-value."""
+        p = self._p[point]
+        said = "< 1e-300" if p < 10.0**-CAP else format(p, ".1e")
+        fold = self._places[point, 0]
+        return f"{self._names[point]}: log2 fold change {fold:.2f}, adjusted p {said}"
 
     def _placed(self) -> None:
         """Write names where they cover neither one another nor a named point."""

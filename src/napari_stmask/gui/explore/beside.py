@@ -13,6 +13,7 @@ from ..integrate.side_by_side import Seen
 from ..layer_tuples import our_meta
 from ..model import Item
 from ..placing import box
+from .captions import Captions
 from .source_layers import home
 
 if TYPE_CHECKING:
@@ -46,13 +47,14 @@ class Beside:
         self._grid = False
         self._moved: list[tuple[weakref.ref[Layer], weakref.ref[Item]]] = []
         self._count = 0
+        self._captions = Captions()
 
     @property
     def on(self) -> bool:
         """Whether several layers lie beside each other."""
         return self._seen is not None
 
-    def show(self, item: Item, shown: Sequence[tuple[Item, Layer]]) -> None:
+    def show(self, item: Item, shown: Sequence[tuple[Item, Layer]], titles: Sequence[str]) -> None:
         """Lay the layers out; a single one lies on the section, and what was hidden is back."""
         viewer = self._session.viewer
         if viewer is None:
@@ -77,6 +79,10 @@ class Beside:
             shift = np.asarray(place) + item.offset - np.asarray(own.offset)
             layer.translate = home(own) + shift
             self._moved.append((weakref.ref(layer), weakref.ref(own)))
+        corner = np.asarray((top, left)) + item.offset
+        units = [str(unit) for unit in ours[0].units[-2:]]
+        ends = [tuple(corner + np.asarray(place)) for place in places]
+        self._captions.draw(viewer, item, ends, titles, units)
         if self._count != len(shown):
             self._count = len(shown)
             viewer.reset_view()
@@ -91,5 +97,6 @@ class Beside:
             layer, item = known(), owner()
             if layer is not None and item is not None:
                 layer.translate = home(item)
+        self._captions.remove(viewer)
         seen.restore()
         viewer.canvas.grid.enabled = self._grid

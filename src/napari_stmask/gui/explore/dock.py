@@ -216,7 +216,8 @@ class ExploreDock(Page):
         for reading, ends in zip(readings, limits, strict=True):
             layer = show_reading(viewer, reading, ends, self.contrast.map_name)
             shown.append(Shown(reading, layer, ends))
-        self.beside.show(item, [(one.reading.choice.item, one.layer) for one in shown])
+        titles = [one.reading.title for one in shown]
+        self.beside.show(item, [(one.reading.choice.item, one.layer) for one in shown], titles)
         for one in shown:
             one.layer.visible = True
         before = {one.reading.choice.item.id for one in self.contrast.shown}

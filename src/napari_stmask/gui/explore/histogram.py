@@ -32,6 +32,9 @@ class Histogram(Chart):
         self._unit = ""
         self._limits: Limits = (0.0, 1.0)
         self._bars: list[pg.BarGraphItem] = []
+        # Both axes get their labels with the first gene, after their room was given.
+        self.axes[0].setWidth(52)
+        self.axes[1].setHeight(40)
         self.lines = []
         for which, place in (("low", 0.92), ("high", 0.78)):
             line = pg.InfiniteLine(

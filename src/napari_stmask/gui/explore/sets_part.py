@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import numpy as np
+import pandas as pd
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
@@ -35,7 +35,7 @@ __all__ = ["SetsPart"]
 
 _FILES = "Gene sets (*.gmt *.csv *.txt);;All files (*)"
 _KINDS = {
-    "scanpy": ("Against control genes (scanpy)", "mean minus controls"),
+    "scanpy": ("scanpy score_genes", "mean minus controls"),
     "mean_z": ("Mean z-score", "mean z-score"),
 }
 
@@ -193,7 +193,7 @@ class SetsPart(QWidget):
         column, obs = self.column.text().strip(), item.section.adata.obs
         if not column:
             raise ParameterError("The column has no name", "type one")
-        if column in obs and not np.issubdtype(getattr(obs[column], "dtype", object), np.floating):
+        if column in obs and not pd.api.types.is_float_dtype(obs[column]):
             raise ParameterError(
                 f"obs has a column '{column}' that is no score", "type another name"
             )
