@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .io.sample import sample_section
     from .io.write import write
     from .reclustering import recluster, subcluster
+    from .reporting import report
 
 __all__ = [
     "GeneAtlas",
@@ -59,6 +60,7 @@ __all__ = [
     "predict",
     "read",
     "recluster",
+    "report",
     "run",
     "sample_section",
     "save_model",
@@ -90,6 +92,7 @@ _HOME = {
     "predict": "api",
     "read": "io.read",
     "recluster": "reclustering",
+    "report": "reporting",
     "run": "api",
     "sample_section": "io.sample",
     "save_model": "api",

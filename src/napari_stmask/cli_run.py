@@ -35,7 +35,15 @@ __all__ = ["read_json", "read_params", "register", "watch", "with_parameters"]
 
 def register(app: typer.Typer) -> None:
     """Add ``run`` and ``demo`` to the command line."""
-    from . import cli_genes, cli_integrate, cli_predict, cli_predicted, cli_recluster, models
+    from . import (
+        cli_genes,
+        cli_integrate,
+        cli_predict,
+        cli_predicted,
+        cli_recluster,
+        cli_report,
+        models,
+    )
 
     group = typer.Typer(
         no_args_is_help=True, help="Run a method on a section and write the result."
@@ -50,6 +58,7 @@ def register(app: typer.Typer) -> None:
     cli_genes.register(app)
     cli_integrate.register(app)
     cli_recluster.register(app)
+    cli_report.register(app)
     app.command()(demo)
 
 

@@ -186,7 +186,7 @@ def test_choosing_the_number_disables_the_field(desk, qtbot):
 
 
 def test_cancel_leaves_everything(desk, qtbot, monkeypatch):
-    viewer, dock, item = desk
+    _, dock, item = desk
     from napari_stmask.core.progress import Progress
     from napari_stmask.gui import divide_part
 
@@ -210,3 +210,17 @@ def test_a_failure_is_told(desk, qtbot):
     click(qtbot, dock.divide.run)
     qtbot.waitUntil(lambda: dock.divide.row.strip.isVisibleTo(dock.divide))
     assert "holds something that no run wrote" in dock.divide.row.strip.text.text()
+
+
+def test_report_is_written_from_the_window(desk, qtbot, monkeypatch, tmp_path):
+    _, dock, _ = desk
+    from napari_stmask.gui import fields
+
+    target = tmp_path / "tissue"
+    monkeypatch.setattr(
+        fields.QFileDialog, "getSaveFileName", staticmethod(lambda *_: (str(target), ""))
+    )
+    click(qtbot, dock.report)
+    qtbot.waitUntil(lambda: dock.state.text().startswith("Written"), timeout=20_000)
+    text = (tmp_path / "tissue.html").read_text(encoding="utf-8")
+    assert "SpaMask" in text

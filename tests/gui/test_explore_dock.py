@@ -82,6 +82,11 @@ def visible(dock):
     }
 
 
+def captions(dock):
+    found = [x for x in dock.viewer.layers if our_meta(x).get("role") == "captions"]
+    return [title for layer in found for title in layer.features["title"]]
+
+
 def test_typing_arrows_and_return_show_a_gene(dock, qtbot):
     line, model = dock.search.line, dock.search.model
     assert dock.search.count.text() == "40 of 40 genes."
@@ -161,7 +166,11 @@ def test_sources_lie_side_by_side_and_everything_comes_back(dock, qtbot):
             assert apart.any()
     np.testing.assert_allclose(three[0].translate, home)
     assert visible(dock) == {"counts", "normalised", "vimst_denoised"}
+    assert captions(dock) == [
+        "gene5 \u00b7 " + t for t in ("raw counts", "normalised", "denoised (ViMST)")
+    ]
     tick(qtbot, dock, "normalised")
+    assert captions(dock) == []
     assert visible(dock) == {"normalised"}
     np.testing.assert_allclose(layer_of(dock, "normalised").translate, home)
     assert viewer.canvas.grid.enabled
@@ -418,3 +427,36 @@ def test_prediction_is_a_source_of_its_target_and_sections_change(dock, qtbot, n
     home = np.asarray(find_layer(dock.viewer, predicted.id, "spots").translate)
     assert np.abs(np.asarray(layer.translate) - home).max() < 60
     assert not own.visible
+
+
+def test_a_section_that_is_closed_leaves_nothing_behind(dock, qtbot):
+    tick(qtbot, dock, "counts", "normalised")
+    choose(qtbot, dock, "gene5")
+    item = dock.session.selected
+    for layer in [x for x in dock.viewer.layers if our_meta(x).get("section_id") == item.id]:
+        dock.viewer.layers.remove(layer)
+    wait(qtbot, dock)
+    assert dock.session.selected is None
+    assert not len(dock.viewer.layers)
+    assert not dock.empty.isHidden()
+    assert not dock.contrast.shown
+    for control in (dock.search, dock.pins.pin, dock.python, dock.blend.add, dock.sets.run):
+        assert not control.isEnabled()
+    assert dock.search.model.rowCount() == 0
+
+
+def test_every_control_has_a_name_and_a_sentence(dock):
+    from qtpy.QtWidgets import QAbstractButton, QAbstractSpinBox, QComboBox, QListView
+
+    dock.blend_fold.expand(animate=False)
+    dock.sets_fold.expand(animate=False)
+    kinds = (QAbstractButton, QComboBox, QAbstractSpinBox, QListView)
+    own = [w for kind in kinds for w in dock.findChildren(kind) if w.isVisibleTo(dock)]
+    own = [w for w in own if w.objectName() == "" and not isinstance(w.parent(), QComboBox)]
+    assert len(own) > 20
+    parts = ("Blend of genes", "Gene sets", "Clear")
+    for control in own:
+        name = control.accessibleName() or getattr(control, "text", str)()
+        assert name, control
+        if not name.endswith(parts):
+            assert control.toolTip().endswith("."), name

@@ -26,6 +26,7 @@ def test_contributions(manifest):
     docks = {
         *("Open tissue", "Find domains", "Domains", "Analyse", "Predict genes", "Gene modules"),
         "Integrate sections",
+        "Explore genes",
     }
     assert {w.display_name for w in parts.widgets} == docks
     assert not parts.keybindings
@@ -42,11 +43,11 @@ def test_docks_open_from_the_menu(make_napari_viewer, plugin):
     viewer = make_napari_viewer()
     names = (
         *("Open tissue", "Find domains", "Domains", "Analyse", "Predict genes"),
-        *("Gene modules", "Integrate sections"),
+        *("Gene modules", "Integrate sections", "Explore genes"),
     )
     for name in names:
         viewer.window.add_plugin_dock_widget("napari-stmask", name)
-    assert len(viewer.window.dock_widgets) == 7
+    assert len(viewer.window.dock_widgets) == len(names)
 
 
 def test_reader_declines_what_is_not_ours(tmp_path):

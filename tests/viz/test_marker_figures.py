@@ -48,9 +48,9 @@ def _table(p):
 
 def _written(figure) -> str:
     out = io.StringIO()
-    import matplotlib
+    import matplotlib as mpl
 
-    with matplotlib.rc_context({"svg.fonttype": "none"}):
+    with mpl.rc_context({"svg.fonttype": "none"}):
         figure.savefig(out, format="svg")
     return out.getvalue()
 

@@ -58,8 +58,14 @@ class Composition:
 
     def table(self) -> pd.DataFrame:
         """One row a pair: domain, category, spots and both shares."""
-        long = self.counts.stack().rename("spots").reset_index()
-        long.columns = ["domain", "category", "spots"]
+        domains, categories = self.counts.index, self.counts.columns
+        long = pd.DataFrame(
+            {
+                "domain": np.repeat(domains.to_numpy(dtype=object), len(categories)),
+                "category": np.tile(categories.to_numpy(dtype=object), len(domains)),
+                "spots": self.counts.to_numpy().ravel(),
+            }
+        )
         long["share_of_domain"] = self.shares().to_numpy().ravel()
         long["share_of_category"] = self.shares(by_category=True).to_numpy().ravel()
         return long

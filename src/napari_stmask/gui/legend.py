@@ -15,7 +15,7 @@ from ..recipes import command_of, python_of
 from . import layers
 from .divide_part import DividePart
 from .domain_numbers import DomainNumbers, NumbersReader
-from .export_button import ExportButton
+from .export_button import ExportButton, ReportButton
 from .fields import make_button
 from .guard import Failure, slot
 from .legend_model import AREA, COLOR, COUNT, MARKERS, NAME, LegendModel
@@ -90,7 +90,9 @@ class DomainsDock(Page):
         self.save = ExportButton(self.session, self.state, self.strip)
         grid.addWidget(self.python, 0, 0)
         grid.addWidget(self.command, 0, 1)
-        grid.addWidget(self.save, 1, 0, 1, 2)
+        self.report = ReportButton(self.session, self.state, self.strip)
+        grid.addWidget(self.save, 1, 0)
+        grid.addWidget(self.report, 1, 1)
         self.body.addLayout(grid)
         self.body.addWidget(self.state)
         self.body.addStretch(1)
@@ -247,6 +249,7 @@ class DomainsDock(Page):
         self.python.setEnabled(recorded)
         self.command.setEnabled(recorded)
         self.save.refresh()
+        self.report.refresh()
 
     @slot
     def _on_result(self) -> None:

@@ -103,7 +103,7 @@ def volcano_figure(
     axes.legend(frameon=False, fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncol=3)
     named = np.flatnonzero(passes & np.isfinite(y))
     strong = np.argsort(-(np.abs(fold[named]) * y[named]), kind="stable")[: 3 * n_labels]
-    _name(axes, table["gene"].astype(str).to_numpy()[named[strong]],
+    _name(axes, table["gene"].astype(str).iloc[named[strong]].tolist(),
           np.column_stack([fold, y])[named[strong]], n_labels)  # fmt: skip
     return figure
 
@@ -160,11 +160,12 @@ def dot_figure(
     return figure
 
 
-def _name(axes: Axes, names: NDArray, places: NDArray[np.float64], most: int) -> None:
+def _name(axes: Axes, names: Sequence[str], places: NDArray[np.float64], most: int) -> None:
     """Names beside their points where they cover none."""
-    if not len(names):
+    figure = axes.get_figure(root=True)
+    if not names or figure is None:
         return
-    figure = axes.figure
+    # Places in pixels are known once the layout is.
     figure.draw_without_rendering()
     corner, box = axes.transAxes.transform((0, 0)), axes.get_window_extent()
     pixels = axes.transData.transform(places) - corner
@@ -178,7 +179,7 @@ def _name(axes: Axes, names: NDArray, places: NDArray[np.float64], most: int) ->
             continue
         shown += 1
         middle = axes.transData.inverted().transform(np.add(place, size / 2) + corner)
-        axes.text(*middle, name, fontsize=7, ha="center", va="center")
+        axes.text(float(middle[0]), float(middle[1]), name, fontsize=7, ha="center", va="center")
 
 
 def _blank(width: float, height: float) -> tuple[Figure, Axes]:

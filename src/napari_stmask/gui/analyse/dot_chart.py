@@ -75,6 +75,6 @@ class DotChart(PointChart):
         assert self._drawn is not None
         shares, means = self._drawn
         i, j = divmod(point, len(shares))
-        share, mean = shares.iat[j, i], means.iat[j, i]
+        share, mean = float(shares.to_numpy()[j, i]), float(means.to_numpy()[j, i])
         gene, domain = str(shares.columns[i]), str(shares.index[j])
         return f"{gene} in domain {domain}: {share:.0%} of the spots, mean {mean:.2f}"

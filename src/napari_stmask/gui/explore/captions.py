@@ -47,7 +47,7 @@ class Captions:
             text={"string": "{title}", "size": 10, "color": _COLOUR, "anchor": "upper_left"},
             name=f"{item.label} \u00b7 captions",
             units=tuple(units),
-            metadata={META: {"schema": 1, "role": "captions", "section_id": item.id}},
+            metadata={META: {"schema": 1, "role": "captions"}},
         )
         layer.editable = False
         viewer.layers.selection = chosen

@@ -224,6 +224,7 @@ class ExploreDock(Page):
         gone = [self.session.items[key] for key in before if key in self.session.items]
         hide_others(viewer, [*items.values(), *gone], [one.layer for one in shown])
         self.contrast.show_readings(shown)
+        self.readout.setText(_POINT)
         self._enable()
 
     def _leave(self) -> None:
