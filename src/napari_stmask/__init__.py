@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .analysis.gene_sources import gene_sources, gene_values
+    from .annotations import annotate
     from .api import (
         align_sections,
         apply_model,
@@ -44,6 +45,7 @@ __all__ = [
     "JointParams",
     "Section",
     "align_sections",
+    "annotate",
     "apply_model",
     "evaluate",
     "gene_sources",
@@ -76,6 +78,7 @@ _HOME = {
     "JointParams": "core.joint",
     "Section": "core.section",
     "align_sections": "api",
+    "annotate": "annotations",
     "apply_model": "api",
     "evaluate": "api",
     "gene_sources": "analysis.gene_sources",

@@ -36,6 +36,7 @@ __all__ = ["read_json", "read_params", "register", "watch", "with_parameters"]
 def register(app: typer.Typer) -> None:
     """Add ``run`` and ``demo`` to the command line."""
     from . import (
+        cli_annotate,
         cli_genes,
         cli_integrate,
         cli_predict,
@@ -59,6 +60,7 @@ def register(app: typer.Typer) -> None:
     cli_integrate.register(app)
     cli_recluster.register(app)
     cli_report.register(app)
+    cli_annotate.register(app)
     app.command()(demo)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import napari_stmask
+from napari_stmask.gui.commands import DOCKS
 
 MANIFEST = Path(napari_stmask.__file__).parent / "napari.yaml"
 DOCK_MODULES = [p.stem for p in (MANIFEST.parent / "gui").glob("*.py") if p.stem != "__init__"]
@@ -23,12 +24,7 @@ def test_contributions(manifest):
         assert command.title[0].isupper()
         module, name = command.python_name.split(":")
         assert callable(getattr(importlib.import_module(module), name))
-    docks = {
-        *("Open tissue", "Find domains", "Domains", "Analyse", "Predict genes", "Gene modules"),
-        "Integrate sections",
-        "Explore genes",
-    }
-    assert {w.display_name for w in parts.widgets} == docks
+    assert {w.display_name for w in parts.widgets} == set(DOCKS)
     assert not parts.keybindings
     assert set(parts.menus) == {
         "napari/layers/classify",
@@ -41,13 +37,9 @@ def test_contributions(manifest):
 
 def test_docks_open_from_the_menu(make_napari_viewer, plugin):
     viewer = make_napari_viewer()
-    names = (
-        *("Open tissue", "Find domains", "Domains", "Analyse", "Predict genes"),
-        *("Gene modules", "Integrate sections", "Explore genes"),
-    )
-    for name in names:
+    for name in DOCKS:
         viewer.window.add_plugin_dock_widget("napari-stmask", name)
-    assert len(viewer.window.dock_widgets) == len(names)
+    assert len(viewer.window.dock_widgets) == len(DOCKS)
 
 
 def test_reader_declines_what_is_not_ours(tmp_path):

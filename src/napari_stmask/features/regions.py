@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from ..core.errors import DataError, ParameterError
 
-__all__ = ["inside_box", "inside_polygons", "spatial_pieces", "with_guard"]
+__all__ = ["covering", "enclosed", "inside_box", "inside_polygons", "spatial_pieces", "with_guard"]
 
 Coords = NDArray[np.floating[Any]]
 Mask = NDArray[np.bool_]
@@ -53,7 +53,7 @@ def inside_polygons(coords: Coords, polygons: Sequence[Coords]) -> Mask:
             raise ParameterError(
                 f"The corners of region {number} are not m x 2 finite numbers", "draw it again"
             )
-        area = _enclosed(corners) if len(corners) > 2 else shapely.Polygon()
+        area = enclosed(corners) if len(corners) > 2 else shapely.Polygon()
         if not area.area > 0:
             raise ParameterError(f"Region {number} has no area", "draw a polygon of 3 corners")
         shapely.prepare(area)
@@ -61,12 +61,36 @@ def inside_polygons(coords: Coords, polygons: Sequence[Coords]) -> Mask:
     return inside
 
 
-def _enclosed(corners: NDArray[np.float64]) -> Any:
+def enclosed(corners: NDArray[np.float64]) -> Any:
     """All that an outline goes around, however often: drawn by hand, it may cross itself."""
     import shapely
 
     lines = shapely.node(shapely.LinearRing(corners))
     return shapely.union_all(shapely.get_parts(shapely.polygonize(shapely.get_parts(lines))))
+
+
+def covering(coords: Coords, areas: Sequence[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Which of many areas cover which positions, outlines included.
+
+    Parameters
+    ----------
+    coords
+        (n_spots, 2) positions (x, y).
+    areas
+        Shapely geometries in the same unit; empty ones cover nothing.
+
+    Returns
+    -------
+    area, spot
+        (m,) places in ``areas`` and ``coords`` of each pair, sorted by area, then spot.
+    """
+    import shapely
+
+    points = shapely.points(np.asarray(coords, dtype=np.float64))
+    tree = shapely.STRtree(points)
+    pairs = tree.query(np.asarray(areas, dtype=object), predicate="intersects")
+    order = np.lexsort(pairs[::-1])
+    return pairs[0][order].astype(np.intp), pairs[1][order].astype(np.intp)
 
 
 def inside_box(coords: Coords, box: tuple[float, float, float, float]) -> Mask:

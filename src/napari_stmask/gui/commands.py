@@ -19,6 +19,8 @@ DOCKS = {
     "Predict genes": ("predict.dock", "PredictDock"),
     "Gene modules": ("genes.dock", "GenesDock"),
     "Integrate sections": ("integrate.dock", "IntegrateDock"),
+    "Plots": ("plots.dock", "PlotsDock"),
+    "Jobs": ("jobs", "JobsDock"),
 }
 
 

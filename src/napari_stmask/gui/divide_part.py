@@ -64,7 +64,7 @@ class DividePart(QWidget):
         super().__init__()
         self.session, self._rows = session, rows
         self._asked: tuple[Item, DomainSet, Any, list[int]] | None = None
-        self._worker = StepWorker(self)
+        self._worker = StepWorker(self, "Division of domains")
         self._worker.progressed.connect(self._on_progress)
         self._worker.done.connect(self._on_done)
         self._worker.failed.connect(self._on_failed)

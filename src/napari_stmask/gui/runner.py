@@ -22,10 +22,12 @@ from .layer_tuples import warm_up
 if TYPE_CHECKING:
     from .session import Session
 
-__all__ = ["Event", "Job", "Runner"]
+__all__ = ["Event", "Job", "Past", "Runner"]
 
 INTERVAL = 0.1
 """Shortest time in seconds between two events that reach the window."""
+_KEPT = 50
+"""Runs that have ended and are still listed."""
 
 
 @dataclass(eq=False)
@@ -122,6 +124,29 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Past:
+    """What is remembered of a run that has ended; its section is not kept alive by it."""
+
+    title: str
+    label: str
+    about: str
+    state: str
+    seconds: float
+    section_id: str
+    key: str
+    opens: str
+    failure: Failure | None
+
+    @classmethod
+    def of(cls, job: Job) -> Past:
+        """Of a run that has just ended."""
+        return cls(
+            job.title, job.label, job.about, job.state, job.seconds, job.section_id, job.key,
+            job.OPENS, job.failure,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Event:
     """What has happened since the last event: where the run stands, and points of its curves."""
 
@@ -153,6 +178,7 @@ class Runner(QObject):
         self._session = weakref.ref(session)
         self.waiting: deque[Job] = deque()
         self.current: Job | None = None
+        self.past: deque[Past] = deque(maxlen=_KEPT)
         self._worker: Any = None
         self._closed = False
 
@@ -176,8 +202,12 @@ class Runner(QObject):
             self.waiting.remove(job)
         if job is self.current:
             self.current = None
-        self.ended.emit(job)
+        self._end(job)
         self.queue_changed.emit()
+
+    def _end(self, job: Job) -> None:
+        self.past.append(Past.of(job))
+        self.ended.emit(job)
 
     def shutdown(self, *_: object) -> None:
         """Cancel everything without telling anybody: the window is going away."""
@@ -233,7 +263,7 @@ class Runner(QObject):
         written = session is not None and job.written(session, outcome.answer)
         if job.failure is not None and not written:
             job.state = "failed"
-        self.ended.emit(job)
+        self._end(job)
 
     @slot
     def _on_finished(self) -> None:
@@ -242,7 +272,7 @@ class Runner(QObject):
             # The window's own shutdown stopped the worker without an answer.
             job, self.current = self.current, None
             job.state, job.ended = "cancelled", time.monotonic()
-            self.ended.emit(job)
+            self._end(job)
         self._next()
         self.queue_changed.emit()
 

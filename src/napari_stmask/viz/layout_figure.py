@@ -13,7 +13,7 @@ from .palette import PALETTE, UNASSIGNED_COLOUR
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["layouts_figure", "section_colors"]
+__all__ = ["layouts_figure", "section_colors", "values_figure"]
 
 _TOL = ("#4477AA", "#EE6677", "#228833", "#CCBB44", "#66CCEE", "#AA3377")
 """Paul Tol's bright colours: those of domains mean something else."""
@@ -71,4 +71,44 @@ def layouts_figure(
             handles, labels, title=kind.capitalize(), fontsize=7, frameon=False,
             loc="outside right upper" if column == 0 else "outside right lower",
         )  # fmt: skip
+    return figure
+
+
+def values_figure(
+    points: NDArray[np.floating[Any]],
+    values: NDArray[np.floating[Any]],
+    label: str,
+    *,
+    limits: tuple[float, float],
+) -> Figure:
+    """One layout in shades of one number a spot, with a colour bar.
+
+    Parameters
+    ----------
+    points
+        (n_spots, 2); rows that are NaN are left out.
+    values
+        (n_spots,); spots without a value are grey.
+    label
+        Of the colour bar.
+    limits
+        Numbers of the first and the last shade.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(_SIDE + 1.5, _SIDE), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    placed = np.isfinite(points).all(axis=1)
+    unknown = placed & ~np.isfinite(values)
+    axes.scatter(*points[unknown].T, s=2, c=UNASSIGNED_COLOUR, linewidths=0)
+    # High values on top: they are what is looked for.
+    shown = np.flatnonzero(placed & np.isfinite(values))
+    shown = shown[np.argsort(values[shown], kind="stable")]
+    drawn = axes.scatter(
+        *points[shown].T, s=2, c=values[shown], vmin=limits[0], vmax=limits[1], linewidths=0
+    )
+    axes.set(xticks=[], yticks=[])
+    figure.colorbar(drawn, ax=axes, label=label, shrink=0.7)
     return figure

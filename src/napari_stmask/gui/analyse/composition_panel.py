@@ -45,16 +45,9 @@ _COUNTED = (
 )
 _NUMBERS = (
     Column("domain", "Domain", width=0),
-    Column("spots", "Spots", ",d", width=46),
-    *(
-        Column(name, title, ".3g", width=50)
-        for name, title in (
-            ("mean", "Mean"),
-            ("median", "Median"),
-            ("q25", "25 %"),
-            ("q75", "75 %"),
-        )
-    ),
+    Column("spots", "Spots", ",d", width=52),
+    Column("mean", "Mean", ".5g", "Mean; quartiles are in the exported table.", width=76),
+    Column("median", "Median", ".5g", width=76),
 )
 _ROWS = 40
 """Most rows of bars, and most categories, that are drawn."""

@@ -190,6 +190,7 @@ class AnalyseDock(Page):
         """Run the question ``kind`` of the chosen analysis in the background."""
         self._job = _Job(self.panel, kind, about)
         self._row.begin()
+        self._worker.title = self.panel.TITLE
         self._worker.start(make)
         self.refresh()
 

@@ -8,16 +8,23 @@ import weakref
 from collections.abc import Callable, Generator
 from typing import Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Signal
 
 from ...core.progress import Progress, Steps
 from ..guard import Failure, carried, slot
 
-__all__ = ["StepWorker"]
+__all__ = ["StepWorker", "going_on"]
 
 INTERVAL = 0.1
 """Shortest time in seconds between two events that reach the window."""
 Make = Callable[[], Steps[Any]]
+_RUNNING: weakref.WeakSet[StepWorker] = weakref.WeakSet()
+
+
+def going_on() -> list[StepWorker]:
+    """Workers of every window that have something to do, in the order in which they began."""
+    return sorted((w for w in _RUNNING if isalive(w) and w.busy), key=lambda w: w.started)
 
 
 class _Flags:
@@ -36,7 +43,7 @@ class StepWorker(QObject):
     """Drives a stream of progress; closing it, or the object's end, cancels.
 
     ``progressed(Progress)``, then one of ``done(answer)`` and ``failed(Failure)``; neither after
-    `cancel`. ``ended()`` comes last in every case.
+    `cancel`. ``ended()`` comes last in every case. ``title`` is what the list of jobs calls it.
     """
 
     progressed = Signal(object)
@@ -44,8 +51,10 @@ class StepWorker(QObject):
     failed = Signal(object)
     ended = Signal()
 
-    def __init__(self, parent: QObject | None = None) -> None:
+    def __init__(self, parent: QObject | None = None, title: str = "Analysis") -> None:
         super().__init__(parent)
+        self.title, self.started = title, 0.0
+        self.last: Progress | None = None
         self._number = 0
         self._running = False
         self._flags = _Flags()
@@ -66,6 +75,8 @@ class StepWorker(QObject):
         self.cancel()
         self._number += 1
         self._running = True
+        self.started, self.last = time.monotonic(), None
+        _RUNNING.add(self)
         flag = self._flags.flag = threading.Event()
         # napari keeps a worker's arguments for ever; the box is empty once the work has begun.
         worker = create_worker(_work, self._number, flag, [make], _start_thread=False)
@@ -84,6 +95,7 @@ class StepWorker(QObject):
     @slot
     def _on_yielded(self, event: tuple[int, Progress]) -> None:
         if event[0] == self._number:
+            self.last = event[1]
             self.progressed.emit(event[1])
 
     @slot

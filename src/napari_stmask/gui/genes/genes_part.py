@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QPushButton
 
 from ...viz.palette import PALETTE
+from ..analyse.dot_map import DotMap
 from ..analyse.spot_values import limits_of
 from ..analyse.table_filter import TableFilter
 from ..background import Background
 from ..fields import make_button
 from ..guard import slot
 from ..parts import narrow_combo, plain_label
-from .gene_map import GeneMap
 from .gene_table import GENE_COLUMNS, SVG_COLUMNS, GeneTable
 from .known import GeneRun
 from .part import GenePart
@@ -80,7 +80,7 @@ class GenesPart(GenePart):
         )
         self.lasso.toggled.connect(self._on_lasso)
         self.whole = make_button("Whole map", "Bring all dots into view.", self._on_whole)
-        self.map = GeneMap("Map of the genes: alike ones are near each other")
+        self.map = DotMap("Map of the genes: alike ones are near each other", "gene")
         self.map.lassoed.connect(self._on_lassoed)
         self.map.clicked.connect(self._on_dot)
         row = QHBoxLayout()

@@ -79,7 +79,7 @@ class GenePart(QWidget):
         self.body = QVBoxLayout(self)
         self.body.setContentsMargins(0, 0, 0, 0)
         self.body.setSpacing(6)
-        self.worker = StepWorker(self)
+        self.worker = StepWorker(self, self.TITLE or "Gene modules")
         self.worker.progressed.connect(self._on_progress)
         self.worker.done.connect(self._on_answer)
         self.worker.failed.connect(self.show_failure)

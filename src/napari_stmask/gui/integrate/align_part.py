@@ -71,7 +71,7 @@ class AlignPart(QWidget):
         self.chain: Chain | None = None
         self._answers = Answers(session)
         self._asked: tuple[Question, list[Section]] | None = None
-        self.worker = StepWorker(self)
+        self.worker = StepWorker(self, "Alignment")
         self.worker.progressed.connect(self._on_progress)
         self.worker.done.connect(self._on_done)
         self.worker.failed.connect(self.show_failure)

@@ -38,7 +38,7 @@ class UmapPart(QWidget):
         self.known: Known | None = None
         self._look = Look((), ())
         self.found: Layouts | None = None
-        self.worker = StepWorker(self)
+        self.worker = StepWorker(self, "UMAP of several sections")
         self.worker.progressed.connect(self._on_progress)
         self.worker.done.connect(self._on_done)
         self.worker.failed.connect(self.show_failure)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Shapes
 
-__all__ = ["drawn_layers", "learn_mask", "outlines"]
+__all__ = ["drawn_layers", "learn_mask", "outline_of", "outlines"]
 
 _CORNERS = 64
 """Of the polygon that stands for an ellipse."""
@@ -35,12 +35,19 @@ def outlines(layer: Shapes, item: Item) -> list[NDArray[np.float64]]:
     unit = item.section.um_per_px or 1.0
     found = []
     for data, kind in zip(layer.data, layer.shape_type, strict=True):
-        if kind in _LINES:
+        corners = outline_of(data, kind)
+        if corners is None:
             continue
-        corners = _ellipse(data) if kind == "ellipse" else np.asarray(data)
         world = np.array([layer.data_to_world(corner)[-2:] for corner in corners])
         found.append(np.asarray(to_rows_columns(world - np.asarray(item.offset)) / unit))
     return found
+
+
+def outline_of(corners: Any, kind: str) -> NDArray[np.float64] | None:
+    """(m, 2) vertices around a shape as napari keeps it; None for lines, which are open."""
+    if kind in _LINES:
+        return None
+    return _ellipse(corners) if kind == "ellipse" else np.asarray(corners, dtype=np.float64)
 
 
 def learn_mask(layer: Shapes | None, item: Item, gap: float) -> NDArray[np.bool_]:

@@ -50,7 +50,7 @@ class Part(QWidget):
         self.bar = QProgressBar()
         self.bar.setAccessibleName("Progress of the analysis")
         self.bar.hide()
-        self.worker = StepWorker(self)
+        self.worker = StepWorker(self, "Predicted genes")
         self.worker.progressed.connect(self._on_progress)
         self.worker.failed.connect(self.show_failure)
         self.worker.ended.connect(self._on_ended)

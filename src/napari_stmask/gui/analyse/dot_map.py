@@ -1,4 +1,4 @@
-"""A map of genes: alike ones near each other; pan, zoom, hover, click and lasso."""
+"""A map of dots, genes or spots: alike ones near each other; pan, zoom, hover, click and lasso."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from qtpy.QtWidgets import QToolTip
 
 from ...core.errors import ParameterError
 from ...features.regions import inside_polygons
-from ..analyse.charts import Chart
 from ..parts import plain_tip
+from .charts import Chart
 
-__all__ = ["GeneMap"]
+__all__ = ["DotMap"]
 
 _HEIGHT = 300
 _DOT, _RING = 6, 11
@@ -25,14 +25,15 @@ _NEAR, _STILL = 8, 4
 """Pixels from the pointer to a dot that it means, and that a click may move."""
 
 
-class GeneMap(Chart):
+class DotMap(Chart):
     """``lassoed(rows)`` after a lasso, ``clicked(row)`` after a click on a dot."""
 
     lassoed = Signal(object)
     clicked = Signal(int)
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, noun: str) -> None:
         super().__init__(name, _HEIGHT, axes=False)
+        self.noun = noun
         self.ci.layout.setContentsMargins(0, 0, 0, 0)
         self.box.setMouseEnabled(True, True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -49,7 +50,7 @@ class GeneMap(Chart):
             self.box.addItem(item)
 
     def show_points(self, points: NDArray[np.floating[Any]], names: Sequence[str]) -> None:
-        """Draw (n, 2) places of the genes ``names``."""
+        """Draw (n, 2) places of what ``names`` tells."""
         self.points, self.names = np.asarray(points, dtype=float), names
         self.chosen = np.zeros(0, dtype=np.intp)
         self.dots.setData(*self.points.T)
@@ -72,8 +73,8 @@ class GeneMap(Chart):
         self.chosen = np.asarray(rows, dtype=np.intp)
         self.rings.setData(*self.points[self.chosen].T, pen=pg.mkPen(self.ink(), width=2))
         self.describe(
-            f"{len(self.points):,} genes, {len(self.chosen):,} of them chosen. Drag to move, "
-            "click to zoom with the wheel, click a dot for its gene."
+            f"{len(self.points):,} {self.noun}s, {len(self.chosen):,} of them chosen. Drag to "
+            f"move, click to zoom with the wheel, click a dot for its {self.noun}."
         )
 
     def whole(self) -> None:
@@ -121,7 +122,7 @@ class GeneMap(Chart):
         super().mousePressEvent(event)
 
     def mouseMoveEvent(self, event: Any) -> None:
-        """Draw the lasso, move the map, or name the gene below the pointer."""
+        """Draw the lasso, move the map, or name the dot below the pointer."""
         if self._path is not None:
             self._path.append(event.position())
             drawn = np.array([self._view(place) for place in self._path])

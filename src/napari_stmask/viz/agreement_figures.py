@@ -1,0 +1,128 @@
+"""Two labelings of the same spots, for print: a table of colours, and ribbons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .palette import readable_text, to_rgb
+from .ribbons import bend, flow
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["confusion_figure", "sankey_figure", "shaded"]
+
+_MOST_NUMBERS = 24
+"""Domains of a side up to which cells carry numbers."""
+
+
+def shaded(share: NDArray[np.floating], color: str, paper: str = "#ffffff") -> NDArray[np.float64]:
+    """(..., 3) colours from ``paper`` at 0 to ``color`` at 1; small shares stay visible."""
+    back, front = to_rgb([paper])[0], to_rgb([color])[0]
+    weight = np.sqrt(np.clip(share, 0, 1))[..., None]
+    return np.asarray(back + (front - back) * weight)
+
+
+def confusion_figure(
+    counts: NDArray[np.integer],
+    names: tuple[Sequence[str], Sequence[str]],
+    colors: Sequence[str],
+    order: tuple[list[int], list[int]],
+    *,
+    titles: tuple[str, str],
+) -> Figure:
+    """Spots of each pair of domains, partners on the diagonal.
+
+    Parameters
+    ----------
+    counts
+        (k, m) spots of both.
+    names
+        Of the rows and of the columns.
+    colors
+        Of the k rows; a cell is the deeper, the larger its share of the row.
+    order
+        Codes of rows and of columns as they are drawn.
+    titles
+        Of the two labelings.
+    """
+    rows, columns = order
+    shown = counts[np.ix_(rows, columns)]
+    total = shown.sum(axis=1, keepdims=True)
+    share = np.divide(shown, total, out=np.zeros(shown.shape), where=total > 0)
+    figure, axes = _blank(2.0 + 0.62 * len(columns), 1.5 + 0.46 * len(rows))
+    image = np.stack([shaded(share[i], colors[row]) for i, row in enumerate(rows)])
+    axes.imshow(image, aspect="auto", interpolation="nearest")
+    if max(shown.shape) <= _MOST_NUMBERS:
+        for i, j in np.argwhere(shown > 0):
+            back = "#" + "".join(f"{round(255 * c):02x}" for c in image[i, j])
+            axes.text(
+                j, i, f"{shown[i, j]:,}\n{share[i, j]:.0%}", ha="center", va="center",
+                fontsize=7, color=readable_text(back),
+            )  # fmt: skip
+    axes.set_xticks(range(len(columns)), [names[1][c] for c in columns])
+    axes.set_yticks(range(len(rows)), [names[0][r] for r in rows])
+    if max((len(names[1][c]) for c in columns), default=0) > 5:
+        axes.tick_params(axis="x", rotation=45)
+    axes.set(xlabel=titles[1], ylabel=titles[0])
+    return figure
+
+
+def sankey_figure(
+    counts: NDArray[np.integer],
+    names: tuple[Sequence[str], Sequence[str]],
+    colors: tuple[Sequence[str], Sequence[str]],
+    order: tuple[list[int], list[int]],
+    *,
+    titles: tuple[str, str],
+) -> Figure:
+    """Domains of two labelings as bars, their common spots as ribbons between them.
+
+    Parameters
+    ----------
+    counts, names, order, titles
+        As for `confusion_figure`.
+    colors
+        Of the k rows and of the m columns; ribbons have the colour of the row.
+    """
+    from matplotlib.patches import Polygon, Rectangle
+
+    shape = flow(counts, *order)
+    figure, axes = _blank(6.0, float(np.clip(1.2 + 0.36 * max(counts.shape), 3.0, 12.0)))
+    for ribbon in shape.ribbons:
+        axes.add_patch(
+            Polygon(bend(ribbon), facecolor=colors[0][ribbon.first], alpha=0.5, linewidth=0)
+        )
+    sizes = counts.sum(axis=1), counts.sum(axis=0)
+    for side, (ends, x, ha) in enumerate(((shape.left, 0.0, "right"), (shape.right, 1.0, "left"))):
+        for code in order[side]:
+            top, bottom = ends[code]
+            start = x - 0.03 if side == 0 else x
+            axes.add_patch(
+                Rectangle(
+                    (start, top), 0.03, bottom - top, facecolor=colors[side][code],
+                    edgecolor="black", linewidth=0.5,
+                )
+            )  # fmt: skip
+            axes.text(
+                x - 0.05 if side == 0 else x + 0.05, (top + bottom) / 2,
+                f"{names[side][code]}  ({sizes[side][code]:,})", ha=ha, va="center", fontsize=8,
+            )  # fmt: skip
+        axes.text(x, -0.04, titles[side], ha="center", va="bottom", fontsize=9, fontweight="bold")
+    axes.set(xlim=(-0.4, 1.4), ylim=(1.02, -0.1))
+    axes.axis("off")
+    return figure
+
+
+def _blank(width: float, height: float) -> tuple[Figure, Axes]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
