@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .analysis.agreement import compare
     from .analysis.gene_sources import gene_sources, gene_values
     from .annotations import annotate
     from .api import (
@@ -47,6 +48,7 @@ __all__ = [
     "align_sections",
     "annotate",
     "apply_model",
+    "compare",
     "evaluate",
     "gene_sources",
     "gene_values",
@@ -80,6 +82,7 @@ _HOME = {
     "align_sections": "api",
     "annotate": "annotations",
     "apply_model": "api",
+    "compare": "analysis.agreement",
     "evaluate": "api",
     "gene_sources": "analysis.gene_sources",
     "gene_values": "analysis.gene_sources",

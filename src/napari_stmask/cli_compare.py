@@ -39,8 +39,8 @@ def _compare(
 ) -> None:
     """Compare two labelings of the same spots: scores, partners, where they differ."""
     from .analysis.agreement import compare
-    from .viz.agreement_figures import confusion_figure, sankey_figure
-    from .viz.matched_colors import colors_of_pair
+    from .io.domains_of import domains_of
+    from .viz.agreement_figures import confusion_figure, matched_colors, sankey_figure
     from .viz.plots import check_figure, save_figure
 
     if out is not None:
@@ -52,13 +52,12 @@ def _compare(
     found = compare(section, first, second, other=joined)
     if figure is not None:
         counts = found.counts.to_numpy()
-        colors = colors_of_pair(section, found, joined)
+        colors = domains_of(section, first).colors
         if kind == "sankey":
-            drawn = sankey_figure(counts, found.names, colors, found.order, titles=found.titles)
+            both = colors, matched_colors(colors, found.partner, len(found.names[1]))
+            drawn = sankey_figure(counts, found.names, both, found.order, titles=found.titles)
         else:
-            drawn = confusion_figure(
-                counts, found.names, colors[0], found.order, titles=found.titles
-            )
+            drawn = confusion_figure(counts, found.names, colors, found.order, titles=found.titles)
         save_figure(drawn, figure)
     if out is not None:
         save_table(found.table, out)

@@ -37,6 +37,7 @@ def register(app: typer.Typer) -> None:
     """Add ``run`` and ``demo`` to the command line."""
     from . import (
         cli_annotate,
+        cli_compare,
         cli_genes,
         cli_integrate,
         cli_predict,
@@ -60,6 +61,7 @@ def register(app: typer.Typer) -> None:
     cli_integrate.register(app)
     cli_recluster.register(app)
     cli_report.register(app)
+    cli_compare.register(app)
     cli_annotate.register(app)
     app.command()(demo)
 

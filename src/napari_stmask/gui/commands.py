@@ -20,6 +20,7 @@ DOCKS = {
     "Gene modules": ("genes.dock", "GenesDock"),
     "Integrate sections": ("integrate.dock", "IntegrateDock"),
     "Plots": ("plots.dock", "PlotsDock"),
+    "Compare": ("compare.dock", "CompareDock"),
     "Jobs": ("jobs", "JobsDock"),
 }
 

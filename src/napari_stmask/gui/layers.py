@@ -44,7 +44,7 @@ __all__ = [
     "update_layer",
 ]
 
-_ORDER = ("image", "domains", "gene", "value", "selection", "spots")
+_ORDER = ("image", "domains", "gene", "value", "selection", "spots", "regions")
 _SHOWN: weakref.WeakKeyDictionary[Layer, DomainState] = weakref.WeakKeyDictionary()
 """State that a layer shows, so that an edit redraws only what it has changed."""
 

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .palette import readable_text, to_rgb
+from .palette import readable_text, to_rgb, unused_colors
 from .ribbons import bend, flow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["confusion_figure", "sankey_figure", "shaded"]
+__all__ = ["confusion_figure", "matched_colors", "sankey_figure", "shaded"]
 
 _MOST_NUMBERS = 24
 """Domains of a side up to which cells carry numbers."""
+
+
+def matched_colors(
+    colors: Sequence[str], partner: Mapping[int, int], count: int
+) -> list[str]:
+    """Colours of ``count`` domains: those of their partners, unused ones for the others.
+
+    Parameters
+    ----------
+    colors
+        Of the labeling whose colours are taken.
+    partner
+        Code of a domain -> code in that labeling.
+    count
+        Number of domains.
+    """
+    fresh = iter(unused_colors(colors, count))
+    return [colors[partner[code]] if code in partner else next(fresh) for code in range(count)]
 
 
 def shaded(share: NDArray[np.floating], color: str, paper: str = "#ffffff") -> NDArray[np.float64]:

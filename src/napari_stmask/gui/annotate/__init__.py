@@ -1,0 +1,1 @@
+"""The dock *Annotate*: regions that are drawn or imported, as columns of the spots."""

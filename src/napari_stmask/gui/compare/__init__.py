@@ -1,0 +1,1 @@
+"""The dock *Compare*: two labelings of one section."""
