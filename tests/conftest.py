@@ -29,6 +29,7 @@ def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """Image features are kept in a folder of the test run, never in the user's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STMASK_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("STMASK_CONFIG", str(tmp_path_factory.mktemp("config")))
         yield
 
 

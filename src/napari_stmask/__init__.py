@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .core.joint import JointParams
     from .core.section import Section
     from .gene_atlas import GeneAtlas, genes_of
-    from .gui.view import view
+    from .gui.view import save_desk, view
     from .integration import Integration
     from .io.read import read
     from .io.sample import sample_section
@@ -67,6 +67,7 @@ __all__ = [
     "report",
     "run",
     "sample_section",
+    "save_desk",
     "save_model",
     "split_joined",
     "subcluster",
@@ -101,6 +102,7 @@ _HOME = {
     "report": "reporting",
     "run": "api",
     "sample_section": "io.sample",
+    "save_desk": "gui.view",
     "save_model": "api",
     "split_joined": "core.joining",
     "subcluster": "reclustering",

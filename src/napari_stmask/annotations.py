@@ -117,7 +117,8 @@ def annotate(
     name = column or found.column
     check_column(of.adata, name)
     write_annotation(of.adata, name, found, source=str(path), overlap=overlap)
-    return of.adata.obs[name]
+    column_of_spots: pd.Series[Any] = of.adata.obs[name]
+    return column_of_spots
 
 
 def read_annotation(

@@ -63,11 +63,11 @@ def _compare(
         save_table(found.table, out)
     scores = found.scores
     written = [str(p) for p in (out, figure) if p is not None]
+    about = f"{scores['spots']:,.0f} spots, {scores['left_out']:,.0f} left out"
+    numbers = "  ".join(f"{name} {scores[name]:.3f}" for name in ("ARI", "NMI", "AMI"))
     said = [
-        f"{found.titles[0]} and {found.titles[1]}: {scores['spots']:,.0f} spots, "
-        f"{scores['left_out']:,.0f} left out",
-        f"ARI {scores['ARI']:.3f}  NMI {scores['NMI']:.3f}  AMI {scores['AMI']:.3f}  "
-        f"in partners {scores['agreeing']:.1%}",
+        f"{first} and {second}: {about}",
+        f"{numbers}  in partners {scores['agreeing']:.1%}",
         *aligned(found.table.drop(columns=["partner_spots"])),
         *(f"written to {name}" for name in written),
     ]

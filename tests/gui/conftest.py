@@ -49,6 +49,12 @@ def make_section(n: int = 12, seed: int = 0, name: str = "tiny"):
     )
 
 
+@pytest.fixture(autouse=True)
+def _nothing_remembered(tmp_path, monkeypatch):
+    """What one test chooses is not what the next begins with."""
+    monkeypatch.setenv("STMASK_CONFIG", str(tmp_path / "config"))
+
+
 @pytest.fixture
 def section():
     return make_section()

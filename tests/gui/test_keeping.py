@@ -10,6 +10,7 @@ from napari.components import ViewerModel
 from napari.utils.colormaps import Colormap
 
 import napari_stmask as stm
+from napari_stmask.core.errors import OutputError, ParameterError
 from napari_stmask.gui import layers
 from napari_stmask.gui.analyse.spot_values import show_values
 from napari_stmask.gui.genes.regions import new_pattern
@@ -195,3 +196,14 @@ def test_colours_of_own_maps_come_back(section):
     found = next(x for x in again.layers if our_meta(x).get("role") == "gene")
     assert found.colormap.name == "mine"
     assert found.metadata[META]["section"]() is not section
+
+
+def test_from_a_script(desk, tmp_path):
+    viewer, _ = desk
+    path = stm.save_desk(viewer, tmp_path / "desk.h5ad")
+    again = view(path, ViewerModel())
+    assert [r[:7] for r in looks(again)] == [r[:7] for r in looks(viewer)]
+    with pytest.raises(OutputError, match="hold a desk"):
+        stm.save_desk(viewer, tmp_path / "desk.csv")
+    with pytest.raises(ParameterError, match="no section"):
+        stm.save_desk(ViewerModel(), tmp_path / "desk.h5ad")

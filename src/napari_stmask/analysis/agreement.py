@@ -170,7 +170,9 @@ def agreement(
     )
 
 
-def compare(section: Section, first: str, second: str, *, other: Section | None = None) -> Agreement:
+def compare(
+    section: Section, first: str, second: str, *, other: Section | None = None
+) -> Agreement:
     """Compare two columns of a section: results, annotations, or one of each.
 
     Parameters

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import napari
 
-__all__ = ["open_dock"]
+__all__ = ["open_dock", "redo", "save_desk", "undo"]
 
 PLUGIN = "napari-stmask"
 DOCKS = {
@@ -21,6 +21,7 @@ DOCKS = {
     "Integrate sections": ("integrate.dock", "IntegrateDock"),
     "Plots": ("plots.dock", "PlotsDock"),
     "Compare": ("compare.dock", "CompareDock"),
+    "Annotate": ("annotate.dock", "AnnotateDock"),
     "Jobs": ("jobs", "JobsDock"),
 }
 
@@ -44,6 +45,27 @@ def open_dock(viewer: napari.viewer.Viewer, name: str) -> Any:
         viewer.window.add_dock_widget(page, name=name, area="right", tabify=tabify)
     _raise(page)
     return page
+
+
+def save_desk(viewer: napari.viewer.Viewer) -> None:
+    """Ask where to keep the selected section with its results and its desk."""
+    page = open_dock(viewer, "Domains")
+    if page.save.isEnabled():
+        page.save.click()
+
+
+def undo(viewer: napari.viewer.Viewer) -> None:
+    """Take the last edit of the selected domains back."""
+    from .session import session_of
+
+    session_of(viewer).undo()
+
+
+def redo(viewer: napari.viewer.Viewer) -> None:
+    """Make the edit of the domains again that was taken back last."""
+    from .session import session_of
+
+    session_of(viewer).redo()
 
 
 def _make(name: str) -> Any:

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 
 from ..core.params import Params
 from .guard import slot
+from .remember import remember_folder, start_path
 
 __all__ = ["NoWheel", "PathField", "ask_target", "fill_presets", "make_button"]
 
@@ -90,12 +91,13 @@ class PathField(QWidget):
 
     @slot
     def _on_browse(self) -> None:
-        start = self.value() or ""
+        start = self.value() or start_path()
         if self._folder:
             path = QFileDialog.getExistingDirectory(self, self._title, start)
         else:
             path, _ = QFileDialog.getOpenFileName(self, self._title, start, self._filters)
         if path:
+            remember_folder(path)
             self.line.setText(path)
 
 
@@ -122,9 +124,10 @@ def ask_target(
     ``complete(path, filter)`` gives the path its suffix; the dialog has asked about the name as
     it was typed only, and about no folder.
     """
-    path, chosen = QFileDialog.getSaveFileName(parent, title, start, filters)
+    path, chosen = QFileDialog.getSaveFileName(parent, title, start_path(start), filters)
     if not path:
         return None
+    remember_folder(path)
     target = complete(path, chosen)
     asked = str(target) == path and not target.is_dir()
     if asked or not target.exists():

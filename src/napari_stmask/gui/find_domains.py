@@ -33,6 +33,7 @@ from .method_card import MethodCard
 from .model import TITLES
 from .parts import MessageStrip, Page, SectionCombo, copy_text, narrow_combo, plain_label
 from .patch_preview import PatchPreview
+from .remember import recall, remember
 from .run_card import RunCard
 from .runner import Job
 from .session import session_of
@@ -76,6 +77,8 @@ class FindDomains(Page):
         self.methods.setToolTip("Method that finds the domains.")
         for name in available():
             self.methods.addItem(TITLES.get(name, name), name)
+        self.methods.setCurrentIndex(max(0, self.methods.findData(recall("find/method", ""))))
+        self.methods.activated.connect(self._on_chosen)
         top = QFormLayout()
         top.setSpacing(6)
         top.addRow("Section", self.combo)
@@ -178,6 +181,10 @@ class FindDomains(Page):
     @slot
     def _show_card(self) -> None:
         self.scroller.ensureWidgetVisible(self.card)
+
+    @slot
+    def _on_chosen(self) -> None:
+        remember("find/method", self.method)
 
     @slot
     def _on_method(self) -> None:

@@ -18,6 +18,7 @@ from .fields import make_button
 from .formats import ALIGNMENTS, IMAGES
 from .guard import Failure, slot
 from .placing import rehome
+from .remember import remember_folder, start_path
 from .session import Session
 
 if TYPE_CHECKING:
@@ -171,20 +172,23 @@ class ImageTools(QWidget):
 
     @slot
     def _on_image(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Add a histology image", "", IMAGES)
+        path, _ = QFileDialog.getOpenFileName(self, "Add a histology image", start_path(), IMAGES)
         if path:
+            remember_folder(path)
             self.add(path)
 
     @slot
     def _on_zarr(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Add an OME-Zarr image")
+        path = QFileDialog.getExistingDirectory(self, "Add an OME-Zarr image", start_path())
         if path:
+            remember_folder(path)
             self.add(path)
 
     @slot
     def _on_align(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Place the image", "", ALIGNMENTS)
+        path, _ = QFileDialog.getOpenFileName(self, "Place the image", start_path(), ALIGNMENTS)
         if path:
+            remember_folder(path)
             self.use_alignment(path)
 
     @slot

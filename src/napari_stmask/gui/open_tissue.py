@@ -33,6 +33,7 @@ from .opening import Attempt, Source, Table, look_at, source_of, try_to_read
 from .parts import MessageStrip, Page, SectionCombo, plain_label
 from .placing import check_unmoved
 from .reading import ReadingOptions
+from .remember import remember_folder, start_path
 from .reread import BESIDE, ask_about_results, put_in_place
 from .session import session_of
 
@@ -301,8 +302,9 @@ class OpenTissue(Page):
         if shown is not None and "columns" in shown.follows:
             self._ask_columns(look_at(shown.path), self._unread)
             return
-        path, _ = QFileDialog.getOpenFileName(self, "Open a table", "", TABLES)
+        path, _ = QFileDialog.getOpenFileName(self, "Open a table", start_path(), TABLES)
         if path:
+            remember_folder(path)
             self._replacing = None
             self._ask_columns(look_at(path), Attempt(source_of(path), {}))
 
@@ -366,14 +368,16 @@ class OpenTissue(Page):
 
     @slot
     def _on_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Open a section's folder")
+        path = QFileDialog.getExistingDirectory(self, "Open a section's folder", start_path())
         if path:
+            remember_folder(path)
             self.open_path(path)
 
     @slot
     def _on_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open a section", "", SECTIONS)
+        path, _ = QFileDialog.getOpenFileName(self, "Open a section", start_path(), SECTIONS)
         if path:
+            remember_folder(path)
             self.open_path(path)
 
     @slot

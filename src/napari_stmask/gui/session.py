@@ -22,6 +22,7 @@ from .parked import claim
 from .placing import free_place, shift
 from .returning import take_state
 from .selection import show_selection
+from .shortcuts import bind_keys
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -84,6 +85,7 @@ class Session:
         self._runner: Runner | None = None
         self._kept: str | None = None
         self._dropped: weakref.WeakValueDictionary[str, Item] = weakref.WeakValueDictionary()
+        bind_keys(viewer)
         viewer.layers.events.inserted.connect(self._on_layer_inserted)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         self.adopt()

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 from anndata import AnnData
 
+from ..core.errors import OutputError, ParameterError
 from ..core.section import Section
+from ..io.write import write
 from ..pipeline import as_section
+from .keeping import with_desk
 from .session import session_of
 
 if TYPE_CHECKING:
     import napari
 
-__all__ = ["view"]
+__all__ = ["save_desk", "view"]
 
 
 def view(
@@ -47,6 +50,40 @@ def view(
     session = session_of(viewer)
     session.add(found)
     return viewer
+
+
+def save_desk(viewer: napari.Viewer, path: str | Path) -> Path:
+    """Write the selected section of a viewer with its results and its desk.
+
+    The desk are the layers of the section with their looks and order, what was drawn over it,
+    names, colours and visibility of its domains, chosen spots and gene. `view`, *Open tissue* and
+    dropping the file on napari put it up again.
+
+    Parameters
+    ----------
+    viewer
+        With a section that this package shows.
+    path
+        ``.h5ad`` or ``.anndata.zarr``; appears complete or not at all.
+
+    Returns
+    -------
+    Path
+        ``path``.
+
+    Raises
+    ------
+    ParameterError
+        If the viewer shows no section.
+    OutputError
+        If the path cannot be written, or its format cannot hold a desk.
+    """
+    item = session_of(viewer).selected
+    if item is None:
+        raise ParameterError("The viewer shows no section", "open one first, for example by view")
+    if not str(path).lower().endswith((".h5ad", ".anndata.zarr")):
+        raise OutputError(f"{path} cannot hold a desk", "give the suffix .h5ad or .anndata.zarr")
+    return write(with_desk(session_of(viewer).viewer, item), path)
 
 
 def _shown(viewer: napari.Viewer, data: object) -> Section | None:

@@ -21,9 +21,7 @@ _MOST_NUMBERS = 24
 """Domains of a side up to which cells carry numbers."""
 
 
-def matched_colors(
-    colors: Sequence[str], partner: Mapping[int, int], count: int
-) -> list[str]:
+def matched_colors(colors: Sequence[str], partner: Mapping[int, int], count: int) -> list[str]:
     """Colours of ``count`` domains: those of their partners, unused ones for the others.
 
     Parameters

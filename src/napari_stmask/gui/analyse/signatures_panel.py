@@ -26,6 +26,7 @@ from ..fields import make_button
 from ..guard import slot
 from ..model import DomainSet, Item
 from ..parts import plain_label
+from ..remember import remember_folder, start_path
 from .charts import ViolinChart, titled
 from .gene_sets import GeneList, missing_genes
 from .panel import Panel
@@ -204,8 +205,9 @@ class SignaturesPanel(Panel):
 
     @slot
     def _on_load(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self.form, "Load gene sets", "", _FILES)
+        path, _ = QFileDialog.getOpenFileName(self.form, "Load gene sets", start_path(), _FILES)
         if path:
+            remember_folder(path)
             self.load_file(path)
 
     def load_file(self, path: str) -> None:

@@ -20,6 +20,7 @@ from ..fields import ask_target, make_button
 from ..guard import Failure, slot
 from ..parts import copy_text, narrow_combo
 from ..predict.drawn_region import drawn_layers
+from ..remember import remember_folder, start_path
 from .board import Board
 from .recipe import as_command, as_python
 
@@ -137,8 +138,9 @@ class FilesPart(QWidget):
 
     @slot
     def _on_open(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Import regions", "", _READ)
+        path, _ = QFileDialog.getOpenFileName(self, "Import regions", start_path(), _READ)
         if path:
+            remember_folder(path)
             self.import_file(path)
 
     @slot

@@ -19,7 +19,19 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Shapes
 
-__all__ = ["CLASS", "ROLE", "columns_of", "find", "make", "mark", "paint", "read", "ready", "write"]
+__all__ = [
+    "CLASS",
+    "ROLE",
+    "columns_of",
+    "find",
+    "make",
+    "mark",
+    "next_class",
+    "paint",
+    "read",
+    "ready",
+    "write",
+]
 
 ROLE = "regions"
 CLASS = "class"
@@ -84,6 +96,15 @@ def mark(layer: Shapes, first: int, name: str) -> None:
     names = _classes(layer)
     names[first:] = [name] * len(names[first:])
     layer.features = {CLASS: np.array(names, dtype=object)}
+
+
+def next_class(layer: Shapes, name: str, regions: Regions) -> None:
+    """Draw the next shape in a class; those that are selected keep theirs."""
+    rgb = to_rgb([regions.color_of(name) or _GREY])[0]
+    with layer.block_update_properties():
+        layer.current_face_color = [*rgb, _FACE if name != NO_CLASS else _FAINT]
+        layer.current_edge_color = [*rgb, 1.0]
+        layer.feature_defaults = {CLASS: name}
 
 
 def paint(layer: Shapes, regions: Regions) -> None:

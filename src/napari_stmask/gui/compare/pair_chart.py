@@ -141,7 +141,7 @@ class PairChart(Chart):
             if self.current is not None:
                 self._choose(self.current)
         else:
-            self.current = self._next(self.shown, _STEPS[key])
+            self.current = self._next(*_STEPS[key])
             self.redraw()
             place = self.mapToGlobal(self.pixel_of(self.current))
             QToolTip.showText(place, self.shown.tell(self.current), self)
@@ -152,13 +152,14 @@ class PairChart(Chart):
         QToolTip.hideText()
         super().focusOutEvent(event)
 
-    def _next(self, shown: Shown, step: tuple[int, int]) -> Pair:
+    def _next(self, down: int, across: int) -> Pair:
         """The pair a step away in the order that is drawn; the first one to begin with."""
-        rows, columns = shown.order
+        assert self.shown is not None
+        rows, columns = self.shown.order
         if self.current is None:
             return rows[0], columns[0]
-        i = rows.index(self.current[0]) + step[0]
-        j = columns.index(self.current[1]) + step[1]
+        i = rows.index(self.current[0]) + down
+        j = columns.index(self.current[1]) + across
         last = len(rows) - 1, len(columns) - 1
         return rows[min(max(i, 0), last[0])], columns[min(max(j, 0), last[1])]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 
 from ...core.errors import StmaskError
 from ...core.provenance import PLACEHOLDER, flags_of
@@ -38,10 +39,8 @@ def command(item: Item, first: Choice, second: Choice) -> str:
     if not keys:
         source, reading, lines = section.source or "PATH", section.reading, []
     elif len(keys) == 1 and not _edited(item, keys):
-        try:
+        with suppress(StmaskError, ValueError, KeyError):
             lines = [command_of(section, keys[0])]
-        except (StmaskError, ValueError, KeyError):
-            pass
     parts = ["napari-stmask", "compare", source, "--first", first.column]
     parts += ["--second", second.column]
     for name, value in reading.items():

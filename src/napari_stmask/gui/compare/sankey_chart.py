@@ -96,7 +96,7 @@ class SankeyChart(PairChart):
                 return 0.01, (ribbon.left[0] + ribbon.left[1]) / 2
         return 0.5, 0.5
 
-    def _next(self, shown: Shown, step: tuple[int, int]) -> Pair:
+    def _next(self, down: int, across: int) -> Pair:
         """Ribbons from top to bottom at their left ends."""
         pairs = [
             (ribbon.first, ribbon.second)
@@ -104,7 +104,7 @@ class SankeyChart(PairChart):
         ]
         if self.current not in pairs:
             return pairs[0]
-        place = pairs.index(self.current) + sum(step)
+        place = pairs.index(self.current) + down + across
         return pairs[min(max(place, 0), len(pairs) - 1)]
 
     def resizeEvent(self, event: object) -> None:

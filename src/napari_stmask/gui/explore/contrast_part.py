@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 from ..fields import NoWheel, make_button
 from ..guard import slot
 from ..parts import narrow_combo, plain_label
+from ..remember import recall, remember
 from .histogram import Histogram
 from .limits import Limits, default_limits, followed, together
 from .reading import Reading
@@ -74,9 +75,12 @@ class ContrastPart(QWidget):
         self.colormap.setAccessibleName("Colours")
         self.colormap.setToolTip("Colours of the values, from low to high; all are evenly spaced.")
         self.colormap.addItems(COLORMAPS)
+        self.colormap.setCurrentIndex(
+            max(0, self.colormap.findText(recall("explore/colormap", "")))
+        )
         self.colormap.activated.connect(self._on_colormap)
         self.linked = QCheckBox("Linked")
-        self.linked.setChecked(True)
+        self.linked.setChecked(recall("explore/linked", True))
         self.linked.setToolTip(
             "One colour scale: values in the same unit share their limits, those in another unit, "
             "such as raw counts, are cut at the same share of the spots."
@@ -215,6 +219,7 @@ class ContrastPart(QWidget):
 
     @slot
     def _on_linked(self) -> None:
+        remember("explore/linked", self.linked.isChecked())
         self._on_reset()
 
     @slot
@@ -224,6 +229,7 @@ class ContrastPart(QWidget):
 
     @slot
     def _on_colormap(self) -> None:
+        remember("explore/colormap", self.map_name)
         for one in self._shown:
             if one.layer is not None:
                 one.layer.colormap = self.map_name

@@ -27,6 +27,7 @@ from ..fields import make_button
 from ..guard import Failure, slot
 from ..model import Item
 from ..parts import copy_text, narrow_combo, plain_label
+from ..remember import remember_folder, start_path
 from ..session import Session
 from .reading import Choice, Reading, reading_of
 from .recipe import score_script
@@ -160,8 +161,9 @@ class SetsPart(QWidget):
 
     @slot
     def _on_load(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Load gene sets", "", _FILES)
+        path, _ = QFileDialog.getOpenFileName(self, "Load gene sets", start_path(), _FILES)
         if path:
+            remember_folder(path)
             self.load_file(path)
 
     @slot

@@ -15,6 +15,7 @@ from ..analyse.table import Column, FrameTable
 from ..fields import make_button
 from ..guard import slot
 from ..parts import plain_label
+from ..remember import remember_folder, start_path
 from .part import GenePart
 from .recipe import Recipe
 
@@ -125,8 +126,9 @@ class SetsPart(GenePart):
 
     @slot
     def _on_load(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Load gene sets", "", _FILES)
+        path, _ = QFileDialog.getOpenFileName(self, "Load gene sets", start_path(), _FILES)
         if path:
+            remember_folder(path)
             self.load_file(path)
 
     @slot

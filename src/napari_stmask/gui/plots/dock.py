@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QFormLayout, QTabBar
 
 from ..guard import Failure, slot
 from ..parts import MessageStrip, Page, SectionCombo, plain_label
+from ..remember import recall, remember
 from ..session import session_of
 from .losses_part import LossesPart
 from .paga_part import PagaPart
@@ -55,7 +56,8 @@ class PlotsDock(Page):
         self.body.addWidget(self.strip)
         self.body.addWidget(self.state)
         self.body.addStretch(1)
-        self.tabs.currentChanged.connect(self.refresh)
+        self.tabs.setCurrentIndex(recall("plots/tab", 0))
+        self.tabs.currentChanged.connect(self._on_tab)
         for signal in (
             self.session.section_selected,
             self.session.section_changed,
@@ -81,6 +83,11 @@ class PlotsDock(Page):
             part.setVisible(shown)
             if shown:
                 part.follow(item, domains)
+
+    @slot
+    def _on_tab(self) -> None:
+        remember("plots/tab", self.tabs.currentIndex())
+        self.refresh()
 
     @slot
     def _on_spots(self) -> None:

@@ -17,6 +17,7 @@ from ..export import snapshot
 from ..fields import make_button
 from ..guard import slot
 from ..parts import narrow_combo, plain_label
+from ..remember import remember_folder, start_path
 from .part import Part
 
 __all__ = ["EnrichmentPart"]
@@ -118,8 +119,9 @@ class EnrichmentPart(Part):
 
     @slot
     def _on_load(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Load gene sets", "", _FILES)
+        path, _ = QFileDialog.getOpenFileName(self, "Load gene sets", start_path(), _FILES)
         if path:
+            remember_folder(path)
             self.load_file(path)
 
     @slot
