@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.metrics import adjusted_rand_score
-from tests.attempt import attempt
 from tests.helpers import banded
 
 import napari_stmask as stm
@@ -32,12 +31,12 @@ def files(tmp_path_factory) -> tuple[Path, Path, float]:
     return path, stm.write(part, folder / "two.h5ad"), adjusted_rand_score(band[3:], run[3:])
 
 
-def test_says_scores_and_writes(files, tmp_path) -> None:
+def test_says_scores_and_writes(call, files, tmp_path) -> None:
     path, _, ari = files
     out, figure = tmp_path / "t.csv", tmp_path / "f.png"
-    code, text, _ = attempt(
-        "compare", str(path), "--first", "truth", "--second", "run", "--out", str(out),
-        "--figure", str(figure), "--json",
+    code, text, _ = call(
+        "compare", path, "--first", "truth", "--second", "run", "--out", out,
+        "--figure", figure, "--json",
     )  # fmt: skip
     assert code == 0
     facts = json.loads(text)
@@ -50,15 +49,15 @@ def test_says_scores_and_writes(files, tmp_path) -> None:
     assert facts["counts"]["band 1"]["2"] == table["shared"][1]
     with Image.open(figure) as picture:
         assert min(picture.size) > 200
-    assert attempt("compare", str(path), "--first", "truth", "--second", "run")[1].count("\n") >= 8
+    assert call("compare", path, "--first", "truth", "--second", "run")[1].count("\n") >= 8
 
 
-def test_joins_another_file_by_barcode(files, tmp_path) -> None:
+def test_joins_another_file_by_barcode(call, files, tmp_path) -> None:
     path, other, _ = files
     figure = tmp_path / "f.svg"
-    code, text, _ = attempt(
-        "compare", str(path), "--first", "run", "--second", "run", "--with", str(other),
-        "--figure", str(figure), "--kind", "sankey", "--json",
+    code, text, _ = call(
+        "compare", path, "--first", "run", "--second", "run", "--with", other,
+        "--figure", figure, "--kind", "sankey", "--json",
     )  # fmt: skip
     assert code == 0
     scores = json.loads(text)["scores"]
@@ -66,13 +65,13 @@ def test_joins_another_file_by_barcode(files, tmp_path) -> None:
     assert "<svg" in figure.read_text(encoding="utf-8")
 
 
-def test_refuses_before_it_works(files, tmp_path) -> None:
+def test_refuses_before_it_works(call, files, tmp_path) -> None:
     path, _, _ = files
-    asked = ("compare", str(path), "--first", "truth", "--second")
-    code, _, error = attempt(*asked, "absent")
+    asked = ("compare", path, "--first", "truth", "--second")
+    code, _, error = call(*asked, "absent")
     assert code == 2
     assert "no 'absent'" in error
-    code, _, error = attempt(*asked, "run", "--out", str(tmp_path / "t.png"))
+    code, _, error = call(*asked, "run", "--out", tmp_path / "t.png")
     assert code == 2
     assert ".csv" in error
     assert not list(tmp_path.iterdir())

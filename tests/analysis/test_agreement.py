@@ -118,6 +118,17 @@ def test_order_of_spots_and_of_the_two_does_not_matter() -> None:
     np.testing.assert_array_equal(turned.disagree, plain.disagree)
 
 
+def test_what_is_left_over_on_both_sides_is_no_pair() -> None:
+    # b lies in x and y lies in a, which are partners already.
+    first, second = pd.Series(list("aaaaaaaab")), pd.Series(list("xxxxxxxyx"))
+    found = agreement(first, second)
+    assert dict(found.partner) == {0: 0}
+    assert found.table["partner"].tolist() == ["x", None, "y"]
+    assert found.matched.tolist() == [0] * 7 + [2, 0]
+    assert found.disagree.sum() == 2
+    assert found.order == ([0, 1], [0, 1])
+
+
 def test_equal_labelings_agree_everywhere() -> None:
     first, _ = noisy()
     found = agreement(first, first)

@@ -182,19 +182,23 @@ def test_drawn_with_the_mouse(dock, qtbot, viewer):
     for spot in corners:
         row, col = canvas_place(viewer, item, spot)
         point = QPoint(round(col), round(row))
+        # napari moves the last corner with the pointer, and the next click fixes it.
         qtbot.mouseMove(native, point)
+        qtbot.wait(60)
         qtbot.mousePress(native, left, pos=point)
         qtbot.mouseRelease(native, left, pos=point)
         QApplication.processEvents()
     # While it is being drawn nothing is written.
     assert "annotation" not in item.section.adata.obs
-    viewer.layers.selection.active._finish_drawing()
+    qtbot.mouseDClick(native, left, pos=point)
+    QApplication.processEvents()
     qtbot.waitUntil(lambda: "annotation" in item.section.adata.obs, timeout=2000)
     assert len(dock.editor.board.state.shapes) == 1
     inside = column(dock).notna()
+    print('SHAPE', dock.editor.board.state.shapes[0].corners)
     middle = inside_polygons(item.section.coords, [item.section.coords[corners]])
-    # The last corner follows the pointer.
-    assert 0.6 < (inside & middle).sum() / middle.sum() <= 1
+    # A click meets a pixel, and spots lie on the very outline here.
+    assert 0.8 < (inside & middle).sum() / (inside | middle).sum() <= 1
     # An unfinished one leaves no row behind.
     row, col = canvas_place(viewer, item, 60)
     point = QPoint(round(col), round(row))
@@ -211,8 +215,9 @@ def test_moved_and_removed_shapes_are_followed(dock, qtbot):
     click(qtbot, dock.draw.buttons["add_rectangle"])
     add(dock, box(0, 0, 60, 60), "rectangle")
     layer = dock.editor.layer
-    layer.data = [layer.data[0] + layer.world_to_data(np.array([100.0, 0]))
-                  - layer.world_to_data(np.array([0.0, 0]))]  # fmt: skip
+    down = np.array([100.0 * (section.um_per_px or 1.0), 0])
+    step = np.subtract(layer.world_to_data(down), layer.world_to_data((0.0, 0.0)))
+    layer.data = [layer.data[0] + step]
     dock.editor.settled()
     np.testing.assert_array_equal(column(dock).notna(), within(section, 0, 100, 60, 160))
     layer.selected_data = {0}
@@ -424,7 +429,7 @@ def wait_read(qtbot, dock):
 
 def run_script(text):
     found = {}
-    exec(compile(text, "script", "exec"), found)  # noqa: S102 - what the button has copied
+    exec(compile(text, "script", "exec"), found)
     return found["section"]
 
 
@@ -439,7 +444,7 @@ def test_import_geojson_equals_the_script_and_the_command(dock, qtbot, tmp_path,
     wait_read(qtbot, dock)
     wanted = within(section, 5, 5, 200, 200) & ~within(section, 60.1, 60.1, 119.9, 119.9)
     np.testing.assert_array_equal(column(dock) == "Tumour", wanted)
-    assert len(dock.editor.layer.data) == 4
+    assert len(dock.editor.layer.data) == 2
     assert section.adata.uns["annotation_colors"] == ["#C80010"]
     click(qtbot, dock.files.python)
     made = run_script(QGuiApplication.clipboard().text())

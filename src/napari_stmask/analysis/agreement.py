@@ -41,7 +41,7 @@ class Agreement:
         Domains of the first x domains of the second: spots that have both.
     partner
         Code of the second -> code of the first; one to one, with the largest total overlap.
-        Domains that share no spot with any that is left have no partner.
+        Domains that share no spot are never partners.
     """
 
     titles: tuple[str, str]
@@ -151,7 +151,9 @@ def agreement(
     a, b = one.codes[both], two.codes[both]
     counts[np.ix_(np.unique(a), np.unique(b))] = contingency_matrix(a, b)
     called = titles or (str(first.name), str(second.name))
-    partner = partners(two.codes, one.codes)
+    # Numbers that `partners` gives to what is left over may be taken for partners.
+    found = partners(two.codes, one.codes)
+    partner = {j: i for j, i in found.items() if counts[i, j]}
     scores = against_truth(pd.Series(a), pd.Series(b))
     shared = sum(int(counts[i, j]) for j, i in partner.items())
     kept = ("ARI", "NMI", "AMI", "homogeneity", "completeness")

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Signal
 from qtpy.QtGui import QColor, QFont, QKeyEvent
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+)
 
 from ...viz.palette import readable_text
 from ..guard import Failure
@@ -134,6 +141,16 @@ class ClassModel(QAbstractTableModel):
         return False
 
 
+class _Swatch(QStyledItemDelegate):
+    """Shows its colour also where the row is selected."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+        """Draw as if it were not selected."""
+        super().initStyleOption(option, index)
+        if index.data(Role.BackgroundRole) is not None:
+            option.state &= ~QStyle.StateFlag.State_Selected
+
+
 class ClassTable(QTableView):
     """One row is selected: the class that is given. Return on a swatch asks for a colour."""
 
@@ -157,6 +174,7 @@ class ClassTable(QTableView):
             header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             header.resizeSection(column, width)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
+        self.setItemDelegateForColumn(COLOR, _Swatch(self))
         self.doubleClicked.connect(self._on_double_click)
 
     @property

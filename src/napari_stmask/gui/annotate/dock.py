@@ -84,7 +84,7 @@ class AnnotateDock(Page):
         grid.addWidget(self.spots, 0, 0)
         grid.addWidget(self.shapes, 0, 1)
         self.body.addLayout(grid)
-        self.files = FilesPart(self.editor.settled)
+        self.files = FilesPart(self.editor)
         self.files.read.connect(self._on_read)
         self.files.taken.connect(self._on_taken)
         self.files.said.connect(self._say)

@@ -21,7 +21,7 @@ from ..guard import Failure, slot
 from ..parts import copy_text, narrow_combo
 from ..predict.drawn_region import drawn_layers
 from ..remember import remember_folder, start_path
-from .board import Board
+from .editor import Editor
 from .recipe import as_command, as_python
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ class FilesPart(QWidget):
 
     Parameters
     ----------
-    board
-        Gives the regions that are edited, or None.
+    editor
+        Of the regions.
     """
 
     read = Signal(object, str)
@@ -50,9 +50,9 @@ class FilesPart(QWidget):
     said = Signal(str)
     failed = Signal(object)
 
-    def __init__(self, board: Callable[[], Board | None]) -> None:
+    def __init__(self, editor: Editor) -> None:
         super().__init__()
-        self._board = board
+        self._editor = editor
         self._asked: tuple[Any, ...] = ()
         self._layers: list[Shapes] = []
         self._reader, self._writer = Background(self), Background(self)
@@ -99,7 +99,7 @@ class FilesPart(QWidget):
 
     def refresh(self, viewer: ViewerModel | None) -> None:
         """Enable what can be done."""
-        board = self._board()
+        board = self._editor.board
         self._layers = drawn_layers(viewer) if viewer is not None else []
         names = [layer.name for layer in self._layers]
         if names != [self.layer.itemText(i) for i in range(self.layer.count())]:
@@ -117,7 +117,7 @@ class FilesPart(QWidget):
 
     def import_file(self, path: str) -> None:
         """Read a file of regions in the background."""
-        board = self._board()
+        board = self._editor.settled()
         if board is None or self._reader.busy:
             return
         self.said.emit(f"Reading {Path(path).name} …")
@@ -127,7 +127,7 @@ class FilesPart(QWidget):
 
     def export_to(self, path: str) -> None:
         """Write the regions in the background; the suffix decides."""
-        board = self._board()
+        board = self._editor.settled()
         if board is None or self._writer.busy:
             return
         check_originals(board.section, path)
@@ -145,7 +145,7 @@ class FilesPart(QWidget):
 
     @slot
     def _on_save(self) -> None:
-        board = self._board()
+        board = self._editor.settled()
         if board is None:
             return
         start = f"{board.section.name}_{board.column}.geojson".replace("/", "_")
@@ -163,7 +163,7 @@ class FilesPart(QWidget):
     def _on_read(self, found: Any) -> None:
         board, path = self._asked
         self.open.setEnabled(True)
-        if board is self._board():
+        if board is self._editor.settled():
             self.read.emit(found, path)
 
     @slot
@@ -177,12 +177,12 @@ class FilesPart(QWidget):
 
     @slot
     def _on_failed(self, failure: Failure) -> None:
-        self.open.setEnabled(self._board() is not None)
-        self.save.setEnabled(self._board() is not None)
+        self.open.setEnabled(self._editor.board is not None)
+        self.save.setEnabled(self._editor.board is not None)
         self.failed.emit(failure)
 
     def _copy(self, text: Callable[[Section, str, str], str], what: str) -> None:
-        board = self._board()
+        board = self._editor.settled()
         if board is None:
             return
         if board.source is None:

@@ -38,6 +38,8 @@ CLASS = "class"
 """Column of the layer's features."""
 _FACE, _FAINT = 0.4, 0.12
 _GREY = "#808080"
+_NAMED = 40
+"""Shapes that have their class written onto them; more would hide each other's."""
 _EDGE = 0.12
 """Width of an outline in distances between spots."""
 _PITCH = 100.0
@@ -113,6 +115,8 @@ def paint(layer: Shapes, regions: Regions) -> None:
     if not count:
         return
     names = _classes(layer)
+    if layer.text.visible != (count <= _NAMED):
+        layer.text.visible = count <= _NAMED
     if len(layer.features) != count:
         layer.features = {CLASS: np.array(names, dtype=object)}
     rgb = to_rgb([regions.color_of(name) or _GREY for name in names])

@@ -71,10 +71,11 @@ def _of_result(domains: DomainSet) -> Iterator[Choice]:
 
 def _usable(values: pd.Series) -> bool:
     if isinstance(values.dtype, pd.CategoricalDtype):
-        # Names that no spot has are not counted, which takes a moment more.
-        few = len(values.cat.categories) <= _MOST
-        return (values.notna().any() if few else 0 < values.nunique() <= _MOST) and bool(
-            values.cat.categories.dtype.kind not in "fc"
-        )
-    kind = values.dtype.kind
-    return kind in "bOUST" and 0 < values.nunique() <= _MOST
+        if values.cat.categories.dtype.kind in "fc":
+            return False
+        if len(values.cat.categories) <= _MOST:
+            # Counting which of them occur takes longer.
+            return bool(values.notna().any())
+    elif values.dtype.kind not in "bOUST":
+        return False
+    return bool(0 < values.nunique() <= _MOST)

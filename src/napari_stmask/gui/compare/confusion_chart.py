@@ -82,8 +82,8 @@ class ConfusionChart(PairChart):
         if self.current is not None:
             framed.append((*self.current, 3.5))
         for i, j, width in framed:
-            place = QRectF(columns.index(j) - 0.5, rows.index(i) - 0.5, 1, 1)
-            frame = QGraphicsRectItem(place)
+            cell = QRectF(columns.index(j) - 0.5, rows.index(i) - 0.5, 1, 1)
+            frame = QGraphicsRectItem(cell)
             frame.setPen(pg.mkPen(self.ink(), width=width))
             self.box.addItem(frame)
 

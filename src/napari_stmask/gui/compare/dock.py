@@ -39,12 +39,12 @@ __all__ = ["CompareDock"]
 _EMPTY = "Open a section with two results, or a result and an annotation, to compare them."
 _COLUMNS = (
     Column("domain", "Domain", tip="Of the first; \u2013 where the second has one more.", width=0),
-    Column("partner", "Partner", tip="Domain of the second, one to one.", width=58),
-    Column("precision", "Prec.", ".2f", "Share of the partner that lies in the domain.", 42),
-    Column("recall", "Rec.", ".2f", "Share of the domain that lies in the partner.", 42),
-    Column("f1", "F1", ".2f", "Harmonic mean of both shares.", 42),
-    Column("jaccard", "Jacc.", ".2f", "Common spots over spots of either.", 42),
-    Column("ari", "ARI", ".2f", "Adjusted Rand index of this pair against the rest.", 42),
+    Column("partner", "Partner", tip="Domain of the second, one to one.", width=50),
+    Column("precision", "Prec.", ".2f", "Share of the partner that lies in the domain.", 37),
+    Column("recall", "Rec.", ".2f", "Share of the domain that lies in the partner.", 37),
+    Column("f1", "F1", ".2f", "Harmonic mean of both shares.", 37),
+    Column("jaccard", "Jacc.", ".2f", "Common spots over spots of either.", 37),
+    Column("ari", "ARI", ".2f", "Adjusted Rand index of this pair against the rest.", 37),
 )
 _FIGURES = {"Table of spots": "confusion", "Ribbons": "sankey"}
 
@@ -315,7 +315,7 @@ class CompareDock(Page):
             return
         asked, found = self._answer
         place = int(self.table.frames.rows[index.row()])
-        partner = found.table["partner"].iat[place]
+        partner: Any = found.table["partner"].iat[place]
         mine = found.codes[0] == (place if place < len(found.names[0]) else -2)
         theirs = found.codes[1] == (found.names[1].index(partner) if partner is not None else -2)
         rows = np.flatnonzero((mine ^ theirs) & found.known)

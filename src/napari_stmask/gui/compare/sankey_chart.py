@@ -24,6 +24,7 @@ class SankeyChart(PairChart):
     def __init__(self) -> None:
         super().__init__("Flow of spots between domains", 240, axes=False)
         self.box.invertY(True)
+        self.setAntialiasing(True)
         self._flow: Flow | None = None
         self._of: Shown | None = None
         self._paths: list[tuple[Ribbon, QPainterPath]] = []
