@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from make_screenshots import click_canvas, new_viewer, open_with, run_method, settle, shoot
+from make_screenshots import new_viewer, open_with, run_method, settle, shoot
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,9 @@ def name_the_domain(viewer, session, domains, tissue: Tissue) -> None:
     from qtpy.QtCore import Qt
 
     row = best_domain(session, tissue.marker)
-    domains.model.setData(domains.model.index(row, 1), f"{tissue.marker}+", Qt.ItemDataRole.EditRole)
+    domains.model.setData(
+        domains.model.index(row, 1), f"{tissue.marker}+", Qt.ItemDataRole.EditRole
+    )
     press(domains.sort)
     press(domains.undo)
     domains.table.select([row], (row, 1))
@@ -179,8 +181,31 @@ def annotate(viewer, session, item, tissue: Tissue) -> None:
 
 
 def draw_region(viewer, dock, item, tissue: Tissue) -> None:
-    """A polygon around a part of the section, in a class of its own."""
-    raise NotImplementedError
+    """A polygon around a part of the section, corner by corner, in a class of its own."""
+    from qtpy.QtCore import QPoint, Qt
+    from qtpy.QtTest import QTest
+
+    press(dock.classes.add)
+    model = dock.classes.table.model()
+    row = model.rowCount() - 1
+    model.setData(model.index(row, 1), tissue.region, Qt.ItemDataRole.EditRole)
+    dock.classes.table.selectRow(row)
+    press(dock.draw.buttons["add_polygon"])
+    viewer.reset_view()
+    settle(0.5)
+    low, high = item.section.coords.min(axis=0), item.section.coords.max(axis=0)
+    unit, camera = item.section.um_per_px or 1.0, viewer.scene.camera
+    middle, canvas = np.array(viewer.canvas.size) / 2, viewer.window._qt_viewer.canvas.native
+    for x, y in ((0, 0), (0.24, 0.05), (0.3, 0.3), (0.1, 0.42), (-0.08, 0.22)):
+        place = low + (np.array(tissue.corner) + (x, y)) * (high - low)
+        world = place[::-1] * unit + item.offset
+        down, right = (world - np.array(camera.center[-2:])) * camera.zoom + middle
+        spot = QPoint(round(right), round(down))
+        QTest.mouseMove(canvas, spot)
+        QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=spot)
+        settle(0.3)
+    QTest.mouseDClick(canvas, Qt.MouseButton.LeftButton, pos=spot)
+    press(dock.draw.buttons["add_polygon"])
 
 
 def compare(viewer, session, tissue: Tissue) -> None:

@@ -130,7 +130,9 @@ def test_a_round_trip_gives_the_same_codes(section, tmp_path, turned) -> None:
     assert section.adata.uns["again_colors"] == section.adata.uns["truth_colors"]
     table = stm.write(section, tmp_path / "truth.loupe.csv", column="truth")
     listed = stm.annotate(section, table, column="listed")
-    np.testing.assert_array_equal(listed.astype(object).fillna(""), column.astype(object).fillna(""))
+    np.testing.assert_array_equal(
+        listed.astype(object).fillna(""), column.astype(object).fillna("")
+    )
 
 
 @pytest.mark.parametrize("end", ["csv", "tsv", "parquet", "csv.gz"])

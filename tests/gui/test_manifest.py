@@ -27,6 +27,7 @@ def test_contributions(manifest):
     assert {w.display_name for w in parts.widgets} == set(DOCKS)
     assert not parts.keybindings
     assert set(parts.menus) == {
+        "napari/layers/annotate",
         "napari/layers/classify",
         "napari/layers/visualize",
         "napari/file/io_utilities",

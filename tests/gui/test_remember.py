@@ -111,3 +111,13 @@ def test_saving_the_desk_asks_where(
 
     assert "stmask_desk" in stm.read(target).adata.uns
     assert recall("folder", "") == str(tmp_path)
+
+
+def test_napari_can_ask_for_the_names_of_our_keys(make_napari_viewer, section, qtbot):
+    """Any key on the canvas makes napari look at every binding."""
+    viewer = make_napari_viewer()
+    session_of(viewer).add(section)
+    from qtpy.QtCore import Qt
+
+    qtbot.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_X)
+    assert all(callable(f) and f.__name__ for f in viewer.keymap.values())

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..core.histology import Histology, inverse, swap_axes
 from ..viz.palette import UNASSIGNED_COLOUR, to_rgb
+from .limits import default_limits, ordered
 from .model import VIEW_TITLES, DomainSet, DomainState, Item
 
 if TYPE_CHECKING:
@@ -191,20 +192,10 @@ def gene_layer(item: Item, gene: str, values: NDArray[Any]) -> LayerTuple:
     options = place_of_raster(item, "gene", f"gene · {gene}", key=gene)
     options |= {
         "colormap": "viridis",
-        "contrast_limits": _limits(values),
+        "contrast_limits": default_limits(ordered(values)),
         "blending": "translucent",
     }
     return item.raster.values(values), options, "image"
-
-
-def _limits(values: NDArray[Any]) -> tuple[float, float]:
-    """1st and 99th percentile of what is not zero."""
-    known = values[np.isfinite(values) & (values != 0)]
-    if not known.size:
-        return 0.0, 1.0
-    low, high = np.percentile(known, (1, 99))
-    low = min(0.0, float(low)) if known.min() >= 0 else float(low)
-    return low, max(float(high), low + 1e-6)
 
 
 def section_layers(item: Item) -> list[LayerTuple]:

@@ -13,9 +13,9 @@ from .legend_model import AREA, COLOR, CONFIDENCE, COUNT, MARKERS, NAME, SHARE, 
 __all__ = ["LegendTable"]
 
 _ROW = 26
-_WIDTHS = {COLOR: 36, COUNT: 56, SHARE: 46, AREA: 50, CONFIDENCE: 46, SHOWN: 46}
-_WIDE, _MARKERS = 470, 150
-"""Width from which the markers have a column, and how wide that is."""
+_WIDTHS = {COLOR: 34, COUNT: 52, SHARE: 46, AREA: 50, CONFIDENCE: 46, SHOWN: 44}
+_SHARES, _WIDE, _MARKERS = 390, 520, 150
+"""Widths from which shares and markers have a column, and how wide that of the markers is."""
 
 
 class LegendTable(QTableView):
@@ -67,7 +67,9 @@ class LegendTable(QTableView):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Show the markers where there is room for them."""
         super().resizeEvent(event)
-        self.setColumnHidden(MARKERS, self.viewport().width() < _WIDE)
+        width = self.viewport().width()
+        self.setColumnHidden(MARKERS, width < _WIDE)
+        self.setColumnHidden(SHARE, width < _SHARES)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Ask for a colour or another place, else what tables do."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ def bind_keys(viewer: ViewerModel) -> None:
     """Bind the keys that the user has not given another meaning."""
     from .session import session_of
 
-    actions = {key: partial(_open, name) for key, name in KEYS.items()}
+    actions: dict[str, Callable[[ViewerModel], None]] = {
+        key: _opening(name) for key, name in KEYS.items()
+    }
     actions[UNDO] = lambda v: session_of(v).undo()
     actions[REDO] = lambda v: session_of(v).redo()
     for key, action in actions.items():
@@ -40,8 +42,13 @@ def bind_keys(viewer: ViewerModel) -> None:
             continue
 
 
-def _open(name: str, viewer: ViewerModel) -> None:
-    from .commands import open_dock
+def _opening(name: str) -> Callable[[ViewerModel], None]:
+    """A function, because napari asks what is bound to a key for its name."""
 
-    if getattr(viewer, "window", None) is not None:
-        open_dock(viewer, name)
+    def open_it(viewer: ViewerModel) -> None:
+        from .commands import open_dock
+
+        if getattr(viewer, "window", None) is not None:
+            open_dock(viewer, name)
+
+    return open_it

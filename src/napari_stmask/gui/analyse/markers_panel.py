@@ -151,7 +151,7 @@ class MarkersPanel(Panel):
         self.scaled.setToolTip("Colour each gene from its lowest to its highest domain.")
         row.addWidget(plain_label("Genes a domain"), 0, 0)
         row.addWidget(self.n_dots, 0, 1)
-        row.addWidget(self.scaled, 0, 2)
+        row.addWidget(self.scaled, 1, 0, 1, 2)
         self.results.addLayout(row)
         self.dots = DotChart()
         self.dots.chosen.connect(self._on_chosen)

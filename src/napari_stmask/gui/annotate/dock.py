@@ -233,7 +233,9 @@ class AnnotateDock(Page):
         before = state = board.state
         for name, color in zip(found.names, found.colors, strict=True):
             if name not in state.names:
-                state = state.with_class(name, color)
+                # Of two classes of one colour nobody could tell which is which.
+                taken = color.upper() in {c.upper() for c in before.colors}
+                state = state.with_class(name, None if taken else color)
         shapes = shapes_of(found.regions) if found.regions else None
         if shapes is not None:
             state = state.with_shapes([*before.shapes, *shapes], board.coords)

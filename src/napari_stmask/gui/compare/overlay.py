@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ...analysis.agreement import Agreement
 
-__all__ = ["DIFFERENT", "differences", "drop", "find", "show_differences", "show_labeling"]
+__all__ = ["DIFFERENT", "differences", "find", "hide", "show_differences", "show_labeling"]
 
 DIFFERENT = "#E8112D"
 """Colour of spots whose domains are no partners."""
@@ -63,10 +63,14 @@ def find(viewer: ViewerModel, item: Item, *, sides: bool) -> list[Layer]:
     return [layer for layer in found if layer is not None]
 
 
-def drop(viewer: ViewerModel, item: Item, *, sides: bool) -> None:
-    """Remove the two labelings, or the differences."""
+def hide(viewer: ViewerModel, item: Item, *, sides: bool) -> None:
+    """Hide the two labelings, or the differences.
+
+    Their layers stay: napari collects garbage whenever a layer goes, which takes half a second.
+    """
     for layer in find(viewer, item, sides=sides):
-        viewer.layers.remove(layer)
+        if layer.visible:
+            layer.visible = False
 
 
 def _show(

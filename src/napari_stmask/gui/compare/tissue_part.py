@@ -16,11 +16,11 @@ from ..background import Background
 from ..explore.beside import Beside
 from ..fields import make_button
 from ..guard import Failure, slot
-from ..layer_tuples import our_meta
+from ..layer_tuples import our_meta, warm_up
 from ..model import Item
 from ..parts import plain_label
 from ..session import Session
-from .overlay import DIFFERENT, differences, drop, find, show_differences, show_labeling
+from .overlay import DIFFERENT, differences, find, hide, show_differences, show_labeling
 from .pair_chart import Shown
 
 __all__ = ["TissuePart"]
@@ -36,10 +36,12 @@ class _Painted:
 
 
 def _paint_differences(item: Item, found: Agreement) -> _Painted:
+    warm_up()
     return _Painted(item, found, [item.raster.labels(differences(found))])
 
 
 def _paint_sides(item: Item, found: Agreement) -> _Painted:
+    warm_up()
     return _Painted(item, found, [item.raster.labels(codes) for codes in found.codes])
 
 
@@ -147,7 +149,7 @@ class TissuePart(QWidget):
             self._differing.start(_paint_differences, self._item, self._shown.found)
         else:
             self._differing.forget()
-            self._drop(self._item, sides=False)
+            self._hide(self._item, sides=False)
 
     @slot
     def _on_differences(self, made: _Painted) -> None:
@@ -174,6 +176,7 @@ class TissuePart(QWidget):
         viewer, shown = self.session.viewer, self._shown
         if viewer is None or shown is None or made.found is not shown.found:
             return
+        again = self.beside.on and made is self._sides
         found, self._sides = shown.found, made
         selection, active = set(viewer.layers.selection), viewer.layers.selection.active
         ours = [
@@ -185,15 +188,16 @@ class TissuePart(QWidget):
         ]  # fmt: skip
         viewer.layers.selection = selection
         viewer.layers.selection.active = active
-        first = not self.beside.on
+        if again:
+            # Only the colours are others.
+            return
         self.beside.show(made.item, [(made.item, layer) for layer in ours], found.titles)
-        if first:
-            # What lies over one of the two would hide it; `Beside` brings it back.
-            for layer in layers.layers_of(
-                viewer, made.item.id, "domains", "gene", ROLE, "selection", "spots"
-            ):
-                if layer not in ours:
-                    layer.visible = False
+        # What lies over one of the two would hide it; `Beside` brings it back.
+        for layer in layers.layers_of(
+            viewer, made.item.id, "domains", "gene", ROLE, "selection", "spots"
+        ):
+            if layer.visible and layer not in ours:
+                layer.visible = False
 
     @slot
     def _on_choose(self) -> None:
@@ -224,15 +228,15 @@ class TissuePart(QWidget):
         self.side_by_side.setChecked(False)
         self.beside.leave()
         if self._item is not None:
-            self._drop(self._item, sides=True)
+            self._hide(self._item, sides=True)
 
     def _leave(self) -> None:
         self._together()
         self._differing.forget()
         self.differ.setChecked(False)
         if self._item is not None:
-            self._drop(self._item, sides=False)
+            self._hide(self._item, sides=False)
 
-    def _drop(self, item: Item, *, sides: bool) -> None:
+    def _hide(self, item: Item, *, sides: bool) -> None:
         if self.session.viewer is not None:
-            drop(self.session.viewer, item, sides=sides)
+            hide(self.session.viewer, item, sides=sides)

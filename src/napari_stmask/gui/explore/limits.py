@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..limits import Limits, default_limits, ordered
+
 __all__ = ["Limits", "default_limits", "followed", "ordered", "together"]
 
-Limits = tuple[float, float]
-_ENDS = (0.01, 0.99)
 _LEAST = 1e-6
-
-
-def ordered(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Values that are finite and not zero, sorted."""
-    known = np.asarray(values, dtype=np.float64)
-    return np.sort(known[np.isfinite(known) & (known != 0)])
-
-
-def default_limits(known: NDArray[np.float64]) -> Limits:
-    """1st and 99th percentile of sorted values without zeros; from 0 where none is negative."""
-    if not known.size:
-        return 0.0, 1.0
-    low, high = (float(v) for v in np.quantile(known, _ENDS))
-    low = 0.0 if known[0] >= 0 else low
-    return low, max(high, low + _LEAST)
 
 
 def together(own: Sequence[Limits], units: Sequence[str]) -> list[Limits]:
