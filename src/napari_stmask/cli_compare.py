@@ -63,12 +63,14 @@ def _compare(
         save_table(found.table, out)
     scores = found.scores
     written = [str(p) for p in (out, figure) if p is not None]
+    shown = found.table.drop(columns=["partner_spots"])
+    shown = shown.fillna({"domain": "-", "partner": "-"})
     about = f"{scores['spots']:,.0f} spots, {scores['left_out']:,.0f} left out"
     numbers = "  ".join(f"{name} {scores[name]:.3f}" for name in ("ARI", "NMI", "AMI"))
     said = [
         f"{first} and {second}: {about}",
         f"{numbers}  in partners {scores['agreeing']:.1%}",
-        *aligned(found.table.drop(columns=["partner_spots"])),
+        *aligned(shown),
         *(f"written to {name}" for name in written),
     ]
     facts = {

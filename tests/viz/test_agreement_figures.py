@@ -67,6 +67,8 @@ def test_figures_hold_names_and_numbers(kind: str, tmp_path) -> None:
         axes = figure.axes[0]
         assert [t.get_text() for t in axes.get_xticklabels()] == ["x", "z", "y"]
         assert (axes.get_ylabel(), axes.get_xlabel()) == ("truth", "run")
+        # The partners on the diagonal are framed.
+        assert [p.get_xy() for p in axes.patches] == [(-0.5, -0.5), (0.5, 0.5)]
     else:
         figure = sankey_figure(COUNTS, names, colors, ORDER, titles=("truth", "run"))
         wanted = {"one  (32)", "two  (45)", "x  (30)", "y  (7)", "z  (40)", "truth", "run"}

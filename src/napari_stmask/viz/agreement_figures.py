@@ -52,7 +52,7 @@ def confusion_figure(
     *,
     titles: tuple[str, str],
 ) -> Figure:
-    """Spots of each pair of domains, partners on the diagonal.
+    """Spots of each pair of domains and their share of the row; partners are framed.
 
     Parameters
     ----------
@@ -67,6 +67,8 @@ def confusion_figure(
     titles
         Of the two labelings.
     """
+    from matplotlib.patches import Rectangle
+
     rows, columns = order
     shown = counts[np.ix_(rows, columns)]
     total = shown.sum(axis=1, keepdims=True)
@@ -78,9 +80,14 @@ def confusion_figure(
         for i, j in np.argwhere(shown > 0):
             back = "#" + "".join(f"{round(255 * c):02x}" for c in image[i, j])
             axes.text(
-                j, i, f"{shown[i, j]:,}\n{share[i, j]:.0%}", ha="center", va="center",
+                j, i, f"{shown[i, j]:,}\n{_percent(share[i, j])}", ha="center", va="center",
                 fontsize=7, color=readable_text(back),
             )  # fmt: skip
+    for i in range(min(shown.shape)):
+        # What is left over on both sides shares no spot, so this is a pair.
+        if shown[i, i]:
+            place = (i - 0.5, i - 0.5)
+            axes.add_patch(Rectangle(place, 1, 1, fill=False, edgecolor="black", linewidth=1.5))
     axes.set_xticks(range(len(columns)), [names[1][c] for c in columns])
     axes.set_yticks(range(len(rows)), [names[0][r] for r in rows])
     if max((len(names[1][c]) for c in columns), default=0) > 5:
@@ -133,6 +140,10 @@ def sankey_figure(
     axes.set(xlim=(-0.4, 1.4), ylim=(1.02, -0.1))
     axes.axis("off")
     return figure
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.005 else "<1%"
 
 
 def _blank(width: float, height: float) -> tuple[Figure, Axes]:

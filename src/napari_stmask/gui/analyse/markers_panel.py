@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QGridLayout, QSpinBox
+from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QGridLayout, QLabel, QSpinBox
 
 from ...core.progress import Steps
 from ..fields import make_button
@@ -107,7 +107,7 @@ class MarkersPanel(Panel):
             ("Share \u2265", self.min_share), ("Top genes", self.count),
         )  # fmt: skip
         for i, (text, field) in enumerate(fields):
-            grid.addWidget(plain_label(text), i // 2, 2 * (i % 2))
+            grid.addWidget(QLabel(text), i // 2, 2 * (i % 2))
             grid.addWidget(field, i // 2, 2 * (i % 2) + 1)
             field.valueChanged.connect(self._on_limits)
         self.results.addLayout(grid)
@@ -149,7 +149,7 @@ class MarkersPanel(Panel):
         self.n_dots.setToolTip("Best genes of each domain that are drawn as dots; default 3.")
         self.scaled = QCheckBox("0 to 1 for each gene")
         self.scaled.setToolTip("Colour each gene from its lowest to its highest domain.")
-        row.addWidget(plain_label("Genes a domain"), 0, 0)
+        row.addWidget(QLabel("Genes a domain"), 0, 0)
         row.addWidget(self.n_dots, 0, 1)
         row.addWidget(self.scaled, 1, 0, 1, 2)
         self.results.addLayout(row)

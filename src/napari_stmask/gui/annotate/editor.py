@@ -20,7 +20,7 @@ __all__ = ["Editor"]
 
 _WAIT = 120
 """Milliseconds after a change of a shape until it is written."""
-_MANY = 50_000
+_MANY = 30_000
 """Spots above which shapes are looked through in a worker."""
 
 
