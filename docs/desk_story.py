@@ -40,7 +40,7 @@ CORTEX = Tissue(
     "Deep layers", (0.62, 0.35), {"denoise": True},
 )  # fmt: skip
 TUMOUR = Tissue(
-    "tumour", "her2st_labelled/A1.h5ad", "ground_truth", 6, "ERBB2", ("ERBB2", "IGHG3", "COL1A1"),
+    "tumour", "her2st_labelled/A1.h5ad", "ground_truth", 6, "MUCL1", ("MUCL1", "IGHG3", "COL1A1"),
     "Invasive front", (0.55, 0.5), {"denoise": True},
 )  # fmt: skip
 
@@ -80,13 +80,13 @@ def story(data: Path, tissue: Tissue) -> None:
     settle(60, lambda: domains.model.facts is not None)
     name_the_domain(viewer, session, domains, tissue)
     explore(viewer, session, tissue)
-    markers(viewer, session, tissue)
-    annotate(viewer, session, item, tissue)
-    compare(viewer, session, tissue)
+    markers(viewer, tissue)
+    annotate(viewer, item, tissue)
+    compare(viewer, tissue)
     divide(viewer, session, domains, tissue)
     plots(viewer, session, tissue)
     jobs(viewer, tissue)
-    keep(viewer, session, data, tissue)
+    keep(viewer, session, tissue)
     print(f"{tissue.name}: {time.monotonic() - started:.0f} s")
 
 
@@ -155,7 +155,7 @@ def explore(viewer, session, tissue: Tissue) -> None:
     dock.blend.on.click()
 
 
-def markers(viewer, session, tissue: Tissue) -> None:
+def markers(viewer, tissue: Tissue) -> None:
     """Genes of the named domain against the rest: table, volcano, dots."""
     from napari_stmask.gui.commands import open_dock
 
@@ -169,7 +169,7 @@ def markers(viewer, session, tissue: Tissue) -> None:
     shoot(viewer, f"desk-{tissue.name}-markers.png")
 
 
-def annotate(viewer, session, item, tissue: Tissue) -> None:
+def annotate(viewer, item, tissue: Tissue) -> None:
     """A region drawn by hand becomes a column of obs."""
     from napari_stmask.gui.commands import open_dock
 
@@ -197,7 +197,7 @@ def draw_region(viewer, dock, item, tissue: Tissue) -> None:
     unit, camera = item.section.um_per_px or 1.0, viewer.scene.camera
     middle, canvas = np.array(viewer.canvas.size) / 2, viewer.window._qt_viewer.canvas.native
     for x, y in ((0, 0), (0.24, 0.05), (0.3, 0.3), (0.1, 0.42), (-0.08, 0.22)):
-        place = low + (np.array(tissue.corner) + (x, y)) * (high - low)
+        place = low + (np.array(tissue.corner) + np.array((x, y))) * (high - low)
         world = place[::-1] * unit + item.offset
         down, right = (world - np.array(camera.center[-2:])) * camera.zoom + middle
         spot = QPoint(round(right), round(down))
@@ -208,7 +208,7 @@ def draw_region(viewer, dock, item, tissue: Tissue) -> None:
     press(dock.draw.buttons["add_polygon"])
 
 
-def compare(viewer, session, tissue: Tissue) -> None:
+def compare(viewer, tissue: Tissue) -> None:
     """The domains beside the annotation: agreement, confusion, where they disagree."""
     from napari_stmask.gui.commands import open_dock
 
@@ -295,7 +295,7 @@ def jobs(viewer, tissue: Tissue) -> None:
     shoot(viewer, f"desk-{tissue.name}-jobs.png")
 
 
-def keep(viewer, session, data: Path, tissue: Tissue) -> None:
+def keep(viewer, session, tissue: Tissue) -> None:
     """Report and file; close; open: the same domains, names, colours, regions and layers."""
     import napari_stmask as stm
     from napari_stmask.gui.layer_tuples import our_meta

@@ -13,7 +13,7 @@ from napari_stmask.analysis.domains import (
     cluster_steps,
     reduce,
 )
-from napari_stmask.analysis.match import match_codes
+from napari_stmask.analysis.match import match_codes, partners
 from napari_stmask.analysis.refine import smooth_labels
 from napari_stmask.core.errors import ParameterError
 from napari_stmask.core.progress import drain
@@ -150,3 +150,13 @@ def test_leiden_gives_the_nearest_number_it_can_reach() -> None:
     found = cluster(x, 1, method="leiden")
     assert found.n_domains == 2
     assert adjusted_rand_score(labels, found.codes) == 1
+
+
+def test_partners_share_spots() -> None:
+    """More domains than the reference: what is left over has no partner, not a foreign one."""
+    reference = np.array([0, 0, 0, 1, 1, 1, -1])
+    codes = np.array([0, 0, 1, 2, 2, 2, 3])
+    assert partners(codes, reference) == {0: 0, 2: 1}
+    # Numbers of the reference that no code overlaps are not given away.
+    assert partners(np.array([5, 5, 5]), np.array([2, 2, 2])) == {5: 2}
+    assert partners(np.array([-1, 0]), np.array([0, -1])) == {}

@@ -20,13 +20,14 @@ from .helpers import add_result, fill
 
 WIDTH = 326
 """What a dock of the usual width has for its page."""
+_MADE_OF_PARTS = (QComboBox, QAbstractSpinBox, QLineEdit, QAbstractItemView)
 _CONTROLS = (QAbstractButton, QComboBox, QLineEdit, QAbstractSpinBox, QAbstractItemView)
 
 
 def controls(page):
     """What a person can use: not the parts that Qt makes of a combo or a spin box."""
     for widget in page.findChildren(QWidget):
-        inner = isinstance(widget.parentWidget(), QComboBox | QAbstractSpinBox | QLineEdit)
+        inner = isinstance(widget.parentWidget(), _MADE_OF_PARTS)
         own = widget.window() is page.window() and not inner
         if own and isinstance(widget, _CONTROLS) and not widget.objectName().startswith("qt_"):
             yield widget

@@ -151,9 +151,7 @@ def agreement(
     a, b = one.codes[both], two.codes[both]
     counts[np.ix_(np.unique(a), np.unique(b))] = contingency_matrix(a, b)
     called = titles or (str(first.name), str(second.name))
-    # Numbers that `partners` gives to what is left over may be taken for partners.
-    found = partners(two.codes, one.codes)
-    partner = {j: i for j, i in found.items() if counts[i, j]}
+    partner = partners(two.codes, one.codes)
     scores = against_truth(pd.Series(a), pd.Series(b))
     shared = sum(int(counts[i, j]) for j, i in partner.items())
     kept = ("ARI", "NMI", "AMI", "homogeneity", "completeness")

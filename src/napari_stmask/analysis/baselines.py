@@ -16,7 +16,7 @@ from ..core.section import Section
 from ..features.expression import log_normalise, pca_scores, select_genes
 from ..features.graph import knn_graph
 
-__all__ = ["BaselineFeatures", "baseline_features", "neighbour_mean"]
+__all__ = ["BaselineFeatures", "baseline_features", "mean_with_neighbours"]
 
 N_GENES, N_PCS = 3000, 20
 
@@ -37,7 +37,7 @@ class BaselineFeatures:
     neighbour_pca: NDArray[np.float32]
 
 
-def neighbour_mean(
+def mean_with_neighbours(
     values: NDArray[np.floating[Any]], graph: sp.csr_matrix, times: int = 1
 ) -> NDArray[np.float32]:
     """Mean of each row and the rows its spot is linked to, ``times`` over."""
@@ -64,4 +64,4 @@ def baseline_features(section: Section, *, seed: int) -> BaselineFeatures:
     genes = select_genes(counts, n_top=N_GENES, min_cells=1, min_counts=1, where=section.where)
     scores, _ = pca_scores(log_normalise(counts[:, genes], totals), N_PCS, seed=seed)
     ring = knn_graph(section.coords, min(section.lattice.ring, section.n_spots - 1))
-    return BaselineFeatures(scores, neighbour_mean(scores, ring))
+    return BaselineFeatures(scores, mean_with_neighbours(scores, ring))

@@ -30,29 +30,27 @@ def match_codes(
     numpy.ndarray
         (n_spots,) int.
     """
+    partner = partners(codes, reference)
     names, inverse = np.unique(codes, return_inverse=True)
-    targets = np.unique(reference)
-    overlap = contingency_matrix(inverse, reference)
-    row, col = linear_sum_assignment(-overlap)
-    new = np.full(names.size, -1, dtype=np.intp)
-    for r, c in zip(row, col, strict=True):
-        if overlap[r, c]:
-            new[r] = targets[c]
-    free = iter(np.setdiff1d(np.arange(names.size + int(targets.max()) + 1), new))
+    new = np.array([partner.get(int(name), -1) for name in names], dtype=np.intp)
+    free = iter(np.setdiff1d(np.arange(names.size + int(reference.max()) + 1), new))
     for r in np.flatnonzero(new < 0):
         new[r] = next(free)
     return new[inverse]
 
 
-def partners(codes: NDArray[np.integer], reference: NDArray[np.integer]) -> dict[int, int]:
-    """Code -> code of ``reference`` that it matches; only those that have a partner there.
+def partners(
+    codes: NDArray[np.integer[Any]], reference: NDArray[np.integer[Any]]
+) -> dict[int, int]:
+    """Code -> code of ``reference`` that it matches, one to one with the largest total overlap.
 
-    Spots whose code is negative in either are left out.
+    Codes that share no spot with any that is left have no entry; spots whose code is negative in
+    either are left out.
     """
     both = (codes >= 0) & (reference >= 0)
     if not both.any():
         return {}
-    matched = match_codes(codes[both], reference[both])
-    found = dict(zip(codes[both].tolist(), matched.tolist(), strict=True))
-    top = int(reference.max())
-    return {code: match for code, match in found.items() if match <= top}
+    names, targets = np.unique(codes[both]), np.unique(reference[both])
+    overlap = contingency_matrix(codes[both], reference[both])
+    pairs = zip(*linear_sum_assignment(-overlap), strict=True)
+    return {int(names[r]): int(targets[c]) for r, c in pairs if overlap[r, c]}

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..core.errors import DataError
-from .baselines import neighbour_mean
+from .baselines import mean_with_neighbours
 
 __all__ = ["mixing_controls"]
 
@@ -69,6 +69,6 @@ def mixing_controls(
         )
     return {
         "input": np.asarray(x, dtype=np.float32),
-        "neighbour mean within sections": neighbour_mean(x, within, steps),
-        "neighbour mean with links across": neighbour_mean(x, joint, steps),
+        "neighbour mean within sections": mean_with_neighbours(x, within, steps),
+        "neighbour mean with links across": mean_with_neighbours(x, joint, steps),
     }

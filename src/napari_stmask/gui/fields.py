@@ -21,7 +21,15 @@ from ..core.params import Params
 from .guard import slot
 from .remember import remember_folder, start_path
 
-__all__ = ["NoWheel", "PathField", "ask_target", "fill_presets", "make_button"]
+__all__ = [
+    "NoWheel",
+    "PathField",
+    "ask_file",
+    "ask_folder",
+    "ask_target",
+    "fill_presets",
+    "make_button",
+]
 
 _PRESETS = {
     "recommended": "Recommended",
@@ -91,13 +99,12 @@ class PathField(QWidget):
 
     @slot
     def _on_browse(self) -> None:
-        start = self.value() or start_path()
+        start = self.value() or ""
         if self._folder:
-            path = QFileDialog.getExistingDirectory(self, self._title, start)
+            path = ask_folder(self, self._title, start)
         else:
-            path, _ = QFileDialog.getOpenFileName(self, self._title, start, self._filters)
-        if path:
-            remember_folder(path)
+            path = ask_file(self, self._title, self._filters, start)
+        if path is not None:
             self.line.setText(path)
 
 
@@ -114,6 +121,28 @@ def fill_presets(combo: QComboBox, model: type[Params]) -> None:
     combo.clear()
     for name in ("recommended", *model.PRESETS):
         combo.addItem(_PRESETS.get(name, name.capitalize()), name)
+
+
+def ask_file(parent: QWidget, title: str, filters: str, start: str = "") -> str | None:
+    """Ask for a file that exists; None where the user changes their mind.
+
+    The dialog begins at ``start``, or in the folder that was used last.
+    """
+    path, _ = QFileDialog.getOpenFileName(parent, title, start or start_path(), filters)
+    return _kept(path)
+
+
+def ask_folder(parent: QWidget, title: str, start: str = "") -> str | None:
+    """Ask for a folder that exists, as `ask_file` asks for a file."""
+    return _kept(QFileDialog.getExistingDirectory(parent, title, start or start_path()))
+
+
+def _kept(path: str) -> str | None:
+    """The path, whose folder is where the next dialog begins."""
+    if not path:
+        return None
+    remember_folder(path)
+    return path
 
 
 def ask_target(

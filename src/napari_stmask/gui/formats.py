@@ -9,6 +9,7 @@ from ..io.write import WRITERS
 __all__ = [
     "ALIGNMENTS",
     "FIGURES",
+    "GENE_SETS",
     "IMAGES",
     "MASKS",
     "SECTIONS",
@@ -39,6 +40,7 @@ def _filters(kinds: dict[str, str], together: str) -> str:
 
 
 SECTIONS = _filters(_KINDS, "Sections of every platform")
+GENE_SETS = "Gene sets (*.gmt *.csv *.txt);;All files (*)"
 TABLES = f"Tables ({_TEXT} *.parquet);;All files (*)"
 IMAGES = _filters(
     {

@@ -14,11 +14,10 @@ from ..core.errors import DataError
 from ..core.section import Section
 from . import layers, loading
 from .background import Background
-from .fields import make_button
+from .fields import ask_file, ask_folder, make_button
 from .formats import ALIGNMENTS, IMAGES
 from .guard import Failure, slot
 from .placing import rehome
-from .remember import remember_folder, start_path
 from .session import Session
 
 if TYPE_CHECKING:
@@ -172,23 +171,20 @@ class ImageTools(QWidget):
 
     @slot
     def _on_image(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Add a histology image", start_path(), IMAGES)
-        if path:
-            remember_folder(path)
+        path = ask_file(self, "Add a histology image", IMAGES)
+        if path is not None:
             self.add(path)
 
     @slot
     def _on_zarr(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Add an OME-Zarr image", start_path())
-        if path:
-            remember_folder(path)
+        path = ask_folder(self, "Add an OME-Zarr image")
+        if path is not None:
             self.add(path)
 
     @slot
     def _on_align(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Place the image", start_path(), ALIGNMENTS)
-        if path:
-            remember_folder(path)
+        path = ask_file(self, "Place the image", ALIGNMENTS)
+        if path is not None:
             self.use_alignment(path)
 
     @slot

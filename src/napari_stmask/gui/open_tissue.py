@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QFileDialog,
     QFormLayout,
     QGridLayout,
     QLabel,
@@ -24,7 +23,7 @@ from . import loading
 from .background import Background
 from .columns import ColumnsDialog
 from .drop_area import DropArea
-from .fields import make_button
+from .fields import ask_file, ask_folder, make_button
 from .formats import SECTIONS, TABLES
 from .guard import Failure, slot
 from .image_tools import ImageTools
@@ -33,7 +32,6 @@ from .opening import Attempt, Source, Table, look_at, source_of, try_to_read
 from .parts import MessageStrip, Page, SectionCombo, plain_label
 from .placing import check_unmoved
 from .reading import ReadingOptions
-from .remember import remember_folder, start_path
 from .reread import BESIDE, ask_about_results, put_in_place
 from .session import session_of
 
@@ -302,9 +300,8 @@ class OpenTissue(Page):
         if shown is not None and "columns" in shown.follows:
             self._ask_columns(look_at(shown.path), self._unread)
             return
-        path, _ = QFileDialog.getOpenFileName(self, "Open a table", start_path(), TABLES)
-        if path:
-            remember_folder(path)
+        path = ask_file(self, "Open a table", TABLES)
+        if path is not None:
             self._replacing = None
             self._ask_columns(look_at(path), Attempt(source_of(path), {}))
 
@@ -368,16 +365,14 @@ class OpenTissue(Page):
 
     @slot
     def _on_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Open a section's folder", start_path())
-        if path:
-            remember_folder(path)
+        path = ask_folder(self, "Open a section's folder")
+        if path is not None:
             self.open_path(path)
 
     @slot
     def _on_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Open a section", start_path(), SECTIONS)
-        if path:
-            remember_folder(path)
+        path = ask_file(self, "Open a section", SECTIONS)
+        if path is not None:
             self.open_path(path)
 
     @slot

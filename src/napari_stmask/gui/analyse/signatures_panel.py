@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout
 
 from ...analysis.signatures import (
     SIGNATURES,
@@ -22,11 +22,11 @@ from ...analysis.signatures import (
     signature_score,
 )
 from ...core.progress import Progress, Steps
-from ..fields import make_button
+from ..fields import ask_file, make_button
+from ..formats import GENE_SETS
 from ..guard import slot
 from ..model import DomainSet, Item
 from ..parts import plain_label
-from ..remember import remember_folder, start_path
 from .charts import ViolinChart, titled
 from .gene_sets import GeneList, missing_genes
 from .panel import Panel
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Found", "SignaturesPanel"]
 
-_FILES = "Gene sets (*.gmt *.csv *.txt);;All files (*)"
 _FEWEST = 3
 _SUMMARY = (
     Column("domain", "Domain", width=0),
@@ -205,9 +204,8 @@ class SignaturesPanel(Panel):
 
     @slot
     def _on_load(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self.form, "Load gene sets", start_path(), _FILES)
-        if path:
-            remember_folder(path)
+        path = ask_file(self.form, "Load gene sets", GENE_SETS)
+        if path is not None:
             self.load_file(path)
 
     def load_file(self, path: str) -> None:

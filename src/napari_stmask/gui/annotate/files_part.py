@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from ...annotations import read_annotation
 from ...core.errors import ParameterError
@@ -16,11 +16,10 @@ from ...io.originals import check_originals
 from ...io.write import write
 from ..background import Background
 from ..export import snapshot
-from ..fields import ask_target, make_button
+from ..fields import ask_file, ask_target, make_button
 from ..guard import Failure, slot
 from ..parts import copy_text, narrow_combo
 from ..predict.drawn_region import drawn_layers
-from ..remember import remember_folder, start_path
 from .editor import Editor
 from .recipe import as_command, as_python
 
@@ -138,9 +137,8 @@ class FilesPart(QWidget):
 
     @slot
     def _on_open(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Import regions", start_path(), _READ)
-        if path:
-            remember_folder(path)
+        path = ask_file(self, "Import regions", _READ)
+        if path is not None:
             self.import_file(path)
 
     @slot

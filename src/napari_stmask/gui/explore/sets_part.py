@@ -9,7 +9,6 @@ import pandas as pd
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
-    QFileDialog,
     QFormLayout,
     QGridLayout,
     QLineEdit,
@@ -23,18 +22,17 @@ from ...analysis.signatures import MIN_GENES, SIGNATURES, Signature, read_gene_s
 from ...core.errors import ParameterError
 from ..analyse.gene_sets import GeneList, missing_genes
 from ..background import Background
-from ..fields import make_button
+from ..fields import ask_file, make_button
+from ..formats import GENE_SETS
 from ..guard import Failure, slot
 from ..model import Item
 from ..parts import copy_text, narrow_combo, plain_label
-from ..remember import remember_folder, start_path
 from ..session import Session
 from .reading import Choice, Reading, reading_of
 from .recipe import score_script
 
 __all__ = ["SetsPart"]
 
-_FILES = "Gene sets (*.gmt *.csv *.txt);;All files (*)"
 _KINDS = {
     "scanpy": ("scanpy score_genes", "mean minus controls"),
     "mean_z": ("Mean z-score", "mean z-score"),
@@ -161,9 +159,8 @@ class SetsPart(QWidget):
 
     @slot
     def _on_load(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Load gene sets", start_path(), _FILES)
-        if path:
-            remember_folder(path)
+        path = ask_file(self, "Load gene sets", GENE_SETS)
+        if path is not None:
             self.load_file(path)
 
     @slot

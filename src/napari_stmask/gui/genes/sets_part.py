@@ -7,21 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from qtpy.QtWidgets import QFileDialog
 
 from ...analysis.signatures import read_gene_sets
 from ...core.errors import ParameterError
 from ..analyse.table import Column, FrameTable
-from ..fields import make_button
+from ..fields import ask_file, make_button
+from ..formats import GENE_SETS
 from ..guard import slot
 from ..parts import plain_label
-from ..remember import remember_folder, start_path
 from .part import GenePart
 from .recipe import Recipe
 
 __all__ = ["SetsPart"]
 
-_FILES = "Gene sets (*.gmt *.csv *.txt);;All files (*)"
 _COLUMNS = (
     Column("module", "Mod.", width=42),
     Column("set", "Gene set", width=0),
@@ -126,9 +124,8 @@ class SetsPart(GenePart):
 
     @slot
     def _on_load(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Load gene sets", start_path(), _FILES)
-        if path:
-            remember_folder(path)
+        path = ask_file(self, "Load gene sets", GENE_SETS)
+        if path is not None:
             self.load_file(path)
 
     @slot

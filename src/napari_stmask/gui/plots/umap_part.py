@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QLabel, QPushButton
+from qtpy.QtWidgets import QComboBox, QFormLayout, QGridLayout, QLabel, QPushButton
 
 from ...analysis.layout import umap_layout
 from ...analysis.storing import store_values
@@ -85,7 +85,7 @@ class UmapPart(PlotPart):
         self.legend.setTextFormat(Qt.TextFormat.RichText)
         self.legend.setWordWrap(True)
         self.body.addWidget(self.legend)
-        buttons = QHBoxLayout()
+        buttons = QGridLayout()
         self.lasso = QPushButton("Lasso")
         self.lasso.setCheckable(True)
         self.lasso.setToolTip("Draw around dots: their spots are chosen on the tissue.")
@@ -95,8 +95,8 @@ class UmapPart(PlotPart):
         self.python = make_button(
             "Copy as Python", "Script that computes this map.", self._on_python
         )
-        for button in (self.lasso, self.clear, self.whole, self.python):
-            buttons.addWidget(button)
+        for i, button in enumerate((self.lasso, self.clear, self.whole, self.python)):
+            buttons.addWidget(button, *divmod(i, 2))
         self.body.addLayout(buttons)
 
     def follow(self, item: Item | None, domains: DomainSet | None) -> None:

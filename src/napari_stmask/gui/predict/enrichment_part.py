@@ -7,22 +7,21 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QSpinBox
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QLabel, QSpinBox
 
 from ...analysis.predicted_sets import Enriched, enriched_steps
 from ...analysis.signatures import read_gene_sets
 from ..analyse.exporting import ExportRow
 from ..analyse.table import Column, FrameTable
 from ..export import snapshot
-from ..fields import make_button
+from ..fields import ask_file, make_button
+from ..formats import GENE_SETS
 from ..guard import slot
 from ..parts import narrow_combo, plain_label
-from ..remember import remember_folder, start_path
 from .part import Part
 
 __all__ = ["EnrichmentPart"]
 
-_FILES = "Gene sets (*.gmt *.csv *.txt);;All files (*)"
 _REGION, _BEST = "region", "best"
 _COLUMNS = (
     Column("set", "Gene set", width=0),
@@ -119,9 +118,8 @@ class EnrichmentPart(Part):
 
     @slot
     def _on_load(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Load gene sets", start_path(), _FILES)
-        if path:
-            remember_folder(path)
+        path = ask_file(self, "Load gene sets", GENE_SETS)
+        if path is not None:
             self.load_file(path)
 
     @slot
