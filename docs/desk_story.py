@@ -187,7 +187,7 @@ def draw_region(viewer, dock, item, tissue: Tissue) -> None:
 
     press(dock.classes.add)
     model = dock.classes.table.model()
-    row = model.rowCount() - 1
+    row = model.rowCount() - 2  # the last one is "no class"
     model.setData(model.index(row, 1), tissue.region, Qt.ItemDataRole.EditRole)
     dock.classes.table.selectRow(row)
     press(dock.draw.buttons["add_polygon"])
@@ -204,6 +204,8 @@ def draw_region(viewer, dock, item, tissue: Tissue) -> None:
         QTest.mouseMove(canvas, spot)
         QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, pos=spot)
         settle(0.3)
+    # napari moves the last corner after the pointer, a little later.
+    settle(0.5)
     QTest.mouseDClick(canvas, Qt.MouseButton.LeftButton, pos=spot)
     press(dock.draw.buttons["add_polygon"])
 
@@ -216,7 +218,11 @@ def compare(viewer, tissue: Tissue) -> None:
     settle(30, lambda: not dock._work.busy)
     dock.first.setCurrentIndex(dock.first.findText(tissue.truth))
     dock.first.activated.emit(dock.first.currentIndex())
+    found = next(i for i in range(dock.second.count()) if "SpaMask" in dock.second.itemText(i))
+    dock.second.setCurrentIndex(found)
+    dock.second.activated.emit(found)
     settle(30, lambda: not dock._work.busy)
+    press(dock.tissue.differ)
     viewer.reset_view()
     shoot(viewer, f"desk-{tissue.name}-compare.png")
 
@@ -227,12 +233,15 @@ def divide(viewer, session, domains, tissue: Tissue) -> None:
 
     open_dock(viewer, "Domains")
     part = domains.divide
+    domains.divide_fold.expand(animate=False)
     row = session.selected_domains.state.names.index(f"{tissue.marker}+")
     domains.table.clearSelection()
     domains.table.select([row], (row, 1))
     part.of.setCurrentText("Selected domains")
     press(part.run)
-    settle(120, lambda: session.selected_key == "spamask_sub")
+    settle(120, lambda: not part._worker.busy)
+    if session.selected_key != "spamask_sub":
+        raise SystemExit(part.row.strip.text.text() or part.row.state.text())
     assert f"{tissue.marker}+.2" in session.selected_domains.state.names
     session.select(session.selected_id, "spamask")
     part.of.setCurrentText("All spots")
