@@ -225,6 +225,7 @@ def compare(viewer, tissue: Tissue) -> None:
     press(dock.tissue.differ)
     viewer.reset_view()
     shoot(viewer, f"desk-{tissue.name}-compare.png")
+    press(dock.tissue.differ)
 
 
 def divide(viewer, session, domains, tissue: Tissue) -> None:
@@ -234,10 +235,12 @@ def divide(viewer, session, domains, tissue: Tissue) -> None:
     open_dock(viewer, "Domains")
     part = domains.divide
     domains.divide_fold.expand(animate=False)
+    settle(0.5)
     row = session.selected_domains.state.names.index(f"{tissue.marker}+")
     domains.table.clearSelection()
     domains.table.select([row], (row, 1))
     part.of.setCurrentText("Selected domains")
+    settle(0.5)
     press(part.run)
     settle(120, lambda: not part._worker.busy)
     if session.selected_key != "spamask_sub":
@@ -246,6 +249,7 @@ def divide(viewer, session, domains, tissue: Tissue) -> None:
     session.select(session.selected_id, "spamask")
     part.of.setCurrentText("All spots")
     part.count.setValue(tissue.n_domains + 2)
+    settle(0.5)
     press(part.run)
     settle(120, lambda: session.selected_key == f"spamask_k{tissue.n_domains + 2}")
     session.select(session.selected_id, "spamask")

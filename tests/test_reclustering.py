@@ -97,6 +97,9 @@ def test_a_domain_is_divided_and_others_stay(done) -> None:
     # Others keep their colours, too.
     uns = section.adata.uns["spamask_sub_colors"]
     assert uns[list(column.cat.categories).index("3")] == "#009E73"
+    # The first part has that of the whole, the second one that is not in use.
+    assert uns[list(column.cat.categories).index("1.1")] == "#E69F00"
+    assert len(set(uns)) == 4
     kept = section.adata.obs["spamask_sub_confidence"].to_numpy()[others]
     np.testing.assert_allclose(kept, 0.9, rtol=1e-6)
     assert found.names == tuple(column.cat.categories)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from .core.errors import DataError, ParameterError
 from .core.provenance import now
+from .core.result import MAX_DOMAINS
 from .features.regions import covering
-from .io.domains_of import MAX_DOMAINS
 from .io.read_regions import Region, match_labels, read_geojson, read_labels, takes_outlines
 from .viz.palette import stored_colors, unused_colors
 

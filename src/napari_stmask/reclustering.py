@@ -339,7 +339,9 @@ def _with_parts(
     left = np.unique(codes[codes >= 0])
     n_parts = int(parts.max()) + 1
     names = [*own.names, *(f"{label}.{i + 1}" for i in range(n_parts))]
-    colors = [*own.colors, *unused_colors(own.colors, n_parts)]
+    # Parts of a domain that is gone begin with its colour.
+    freed = [own.colors[i] for i in range(len(own.names)) if i not in left]
+    colors = [*own.colors, *(freed + unused_colors(own.colors, n_parts))[:n_parts]]
     table = np.full(len(names) + 1, -1, dtype=np.intp)
     table[left] = np.arange(len(left))
     return table[codes], [names[i] for i in left], [colors[i] for i in left]

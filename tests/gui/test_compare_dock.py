@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QGuiApplication, QMouseEvent
 from qtpy.QtWidgets import QApplication, QFileDialog, QToolTip
@@ -266,8 +267,9 @@ def test_side_by_side_and_back(dock, qtbot, new_section):
     own = item.domains["spamask"].state.colors[0]
     np.testing.assert_allclose(color, [int(own[i : i + 2], 16) / 255 for i in (1, 3, 5)])
     click(qtbot, dock.tissue.side_by_side)
-    after = {layer.name: layer.visible for layer in viewer.layers if layer not in (one, two)}
-    assert after == before
+    after = {layer.name: layer.visible for layer in viewer.layers}
+    assert {name: after[name] for name in before} == before
+    assert not any(after[name] for name in after if name not in before)
     assert not one.visible
     assert not two.visible
     assert (tuple(camera.center), camera.zoom) == (centre, 1.5)
@@ -284,6 +286,55 @@ def test_side_by_side_and_back(dock, qtbot, new_section):
     dock.session.select(item.id)
     wait(qtbot, dock)
     assert dock.shown is not None
+
+
+def test_two_docks_take_turns_side_by_side(dock, qtbot):
+    """Else each would bring back what the other has made, and neither be off."""
+    viewer, item = dock.session.viewer, dock.session.selected
+    before = {layer.name: layer.visible for layer in viewer.layers}
+    genes = open_dock(viewer, "Explore genes")
+    qtbot.waitUntil(lambda: not genes.busy)
+    click(qtbot, dock.tissue.side_by_side)
+    wait(qtbot, dock)
+    dock.session.choose_gene(item.id, "gene1")
+    qtbot.waitUntil(lambda: not genes.busy)
+    assert not dock.tissue.side_by_side.isChecked()
+    assert not layer_of(dock, "first").visible
+    raw = next(b for b, c in zip(genes.ticks.boxes, genes.ticks.choices, strict=True)
+               if c.name == "counts")  # fmt: skip
+    qtbot.mouseClick(raw, Qt.MouseButton.LeftButton, pos=QPoint(8, raw.height() // 2))
+    qtbot.waitUntil(lambda: genes.beside.on and not genes.busy)
+    click(qtbot, dock.tissue.side_by_side)
+    wait(qtbot, dock)
+    assert not genes.beside.on
+    assert not genes.contrast.shown
+    shown = [x for x in layers_of(viewer, item.id, "domains", ROLE, "spots") if x.visible]
+    assert shown == [layer_of(dock, "first"), layer_of(dock, "second")]
+    click(qtbot, dock.tissue.side_by_side)
+    after = {layer.name: layer.visible for layer in viewer.layers}
+    assert {name: after[name] for name in before} == before
+    assert not any(after[name] for name in after if name not in before)
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_a_file_keeps_nothing_of_a_comparison(dock, qtbot, tmp_path, on):
+    viewer, item = dock.session.viewer, dock.session.selected
+    before = [(layer.name, layer.visible) for layer in viewer.layers]
+    for button in (dock.tissue.side_by_side, dock.tissue.differ):
+        click(qtbot, button)
+        wait(qtbot, dock)
+    dock.session.choose_spots(item.id, [1, 2])
+    dock.session.choose_spots(item.id, ())
+    if not on:
+        click(qtbot, dock.tissue.side_by_side)
+        click(qtbot, dock.tissue.differ)
+    # Two labelings, differences, captions and chosen spots.
+    assert len(viewer.layers) == len(before) + 5
+    path = stm.save_desk(viewer, tmp_path / "desk.h5ad")
+    assert json.loads(stm.read(path).adata.uns["stmask_desk"])["layers"]
+    again = ViewerModel()
+    stm.view(path, again)
+    assert [(layer.name, layer.visible) for layer in again.layers] == before
 
 
 def test_exports(dock, qtbot, tmp_path, monkeypatch):

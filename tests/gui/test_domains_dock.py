@@ -94,7 +94,15 @@ def test_spots_of_domains_become_the_chosen_ones(desk, qtbot):
     pixels = item.raster.pixels(item.section.coords)
     np.testing.assert_array_equal(np.asarray(layer.data)[tuple(pixels.T)] == 1, codes == 1)
     session_of(viewer).choose_spots(item.id, ())
-    assert layers.find_layer(inner, item.id, "selection") is None
+    assert not layer.visible
+    assert not np.any(layer.data)
+    # Chosen again, they are seen again, unless the user hides them.
+    session_of(viewer).choose_spots(item.id, [3])
+    assert layer.visible
+    assert layers.layers_of(inner, item.id, "selection") == [layer]
+    layer.visible = False
+    session_of(viewer).choose_spots(item.id, [4])
+    assert not layer.visible
 
 
 def test_split_here_is_an_edit_that_undo_takes_back(desk, qtbot):
@@ -110,6 +118,10 @@ def test_split_here_is_an_edit_that_undo_takes_back(desk, qtbot):
     assert set(np.unique(state.codes[inside])) == {1, 2}
     np.testing.assert_array_equal(shown(viewer, item), state.codes)
     assert item.section.adata.obs["spamask"].cat.categories.tolist() == ["1", "2.1", "2.2", "3"]
+    after = item.domains["spamask"].state
+    click(qtbot, dock.undo)
+    click(qtbot, dock.redo)
+    assert item.domains["spamask"].state == after
     click(qtbot, dock.undo)
     assert item.domains["spamask"].state is start
     assert item.section.adata.obs["spamask"].cat.categories.tolist() == ["1", "2", "3"]

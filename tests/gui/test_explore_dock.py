@@ -83,7 +83,7 @@ def visible(dock):
 
 
 def captions(dock):
-    found = [x for x in dock.viewer.layers if our_meta(x).get("role") == "captions"]
+    found = [x for x in dock.viewer.layers if our_meta(x).get("role") == "captions" and x.visible]
     return [title for layer in found for title in layer.features["title"]]
 
 
@@ -175,6 +175,13 @@ def test_sources_lie_side_by_side_and_everything_comes_back(dock, qtbot):
     np.testing.assert_allclose(layer_of(dock, "normalised").translate, home)
     assert viewer.canvas.grid.enabled
     assert {x: x.visible for x in before} == before
+    # The next time the same layer is written to, above all others.
+    count = len(viewer.layers)
+    tick(qtbot, dock, "counts", "normalised")
+    assert captions(dock) == ["gene5 \u00b7 " + t for t in ("raw counts", "normalised")]
+    assert len(viewer.layers) == count
+    assert our_meta(viewer.layers[-1])["role"] == "captions"
+    assert len(viewer.layers[-1].data) == 2
     tick(qtbot, dock)
     assert visible(dock) == set()
 

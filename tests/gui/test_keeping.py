@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 from napari.utils.colormaps import Colormap
 
 import napari_stmask as stm
-from napari_stmask.core.errors import OutputError, ParameterError
+from napari_stmask.core.errors import DataError, OutputError, ParameterError
 from napari_stmask.gui import layers
 from napari_stmask.gui.analyse.spot_values import show_values
 from napari_stmask.gui.genes.regions import new_pattern
@@ -207,3 +207,17 @@ def test_from_a_script(desk, tmp_path):
         stm.save_desk(viewer, tmp_path / "desk.csv")
     with pytest.raises(ParameterError, match="no section"):
         stm.save_desk(ViewerModel(), tmp_path / "desk.h5ad")
+
+
+def test_napari_saves_the_section_with_what_was_drawn(desk, tmp_path):
+    viewer, _ = desk
+    path = tmp_path / "all.h5ad"
+    ours = [x for x in viewer.layers if x._type_string == "shapes" or "section" in our_meta(x)]
+    data = [layer.as_layer_data_tuple() for layer in ours]
+    from napari_stmask.gui.writer import save_section
+
+    assert save_section(str(path), data) == [str(path)]
+    again = view(path, ViewerModel())
+    assert "my regions" in [layer.name for layer in again.layers]
+    with pytest.raises(DataError, match="No layer of a section"):
+        save_section(str(path), [d for d in data if d[2] == "shapes"])

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QGuiApplication
+from qtpy.QtWidgets import QFileDialog
 
 from napari_stmask.core.provenance import read_record
 from napari_stmask.gui import layers
@@ -15,7 +16,7 @@ from napari_stmask.gui.plots.colouring import DOMAINS, GENE, choices, colouring,
 from napari_stmask.gui.session import session_of
 from napari_stmask.viz.layout_figure import values_figure
 
-from .helpers import click, fill
+from .helpers import add_result, click, fill
 
 
 @pytest.fixture
@@ -78,6 +79,33 @@ def test_umap_is_computed_stored_and_shown(desk, qtbot):
     assert not dock.umap.run.isVisibleTo(dock)
     # The record knows the map as its own: a new run takes it away.
     assert ["obsm", "X_spamask_umap"] in read_record(item.section.adata, "spamask")["slots"]
+    # It is still the same run: its domains can be edited, and the edit undone.
+    session, before = dock.session, item.domains["spamask"].state
+    session.edit(before.renamed(0, "Tumour"))
+    assert item.domains["spamask"].state.names[0] == "Tumour"
+    session.undo()
+    assert item.domains["spamask"].state == before
+
+
+def test_a_map_of_a_replaced_run_is_not_stored(desk, qtbot, monkeypatch, make_result):
+    _, dock, item = desk
+    from napari_stmask.core.progress import Progress
+    from napari_stmask.gui.plots import umap_part
+
+    go_on = []
+
+    def waits(values):
+        while not go_on:
+            yield Progress(0, 1, "laying out spots")
+        return np.zeros((len(values), 2), np.float32)
+
+    monkeypatch.setattr(umap_part, "_layout", waits)
+    click(qtbot, dock.umap.run)
+    qtbot.waitUntil(lambda: dock.umap.cancel.isVisibleTo(dock))
+    add_result(dock.session, item, make_result(item.section, k=2))
+    go_on.append(True)
+    qtbot.waitUntil(dock.umap.run.isEnabled)
+    assert "X_spamask_umap" not in item.section.adata.obsm
 
 
 def test_cancel_of_umap_keeps_the_data(desk, qtbot, monkeypatch):
@@ -130,7 +158,7 @@ def test_lasso_chooses_spots_on_the_tissue(mapped, qtbot):
     np.testing.assert_array_equal(part._rows[part.map.chosen], item.chosen)
     click(qtbot, part.clear)
     assert not item.chosen.size
-    assert layers.find_layer(inner, item.id, "selection") is None
+    assert not layers.find_layer(inner, item.id, "selection").visible
 
 
 def test_spots_chosen_elsewhere_are_marked(mapped):
@@ -251,6 +279,67 @@ def test_graph_follows_names_and_goes_with_the_partition(desk, qtbot):
     assert part._taken is None
     assert part.run.isVisibleTo(dock)
     assert not part.chart.isVisibleTo(dock)
+
+
+def export(qtbot, part, folder, monkeypatch):
+    """Click both buttons of a part; its table, and how large its figure is."""
+    paths = {part.export.table: folder / "a.csv", part.export.figure: folder / "a.svg"}
+    for button, path in paths.items():
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *a, p=path, **k: (str(p), ""))
+        click(qtbot, button)
+        qtbot.waitUntil(lambda: not part.export.busy, timeout=20_000)
+    return pd.read_csv(folder / "a.csv"), (folder / "a.svg").stat().st_size
+
+
+@pytest.mark.parametrize("title", ["UMAP", "Violins", "Losses"])
+def test_export_buttons_write_what_is_shown(mapped, qtbot, tmp_path, monkeypatch, title):
+    _, dock, item, points = mapped
+    item.section.adata.obs["score"] = np.arange(item.section.n_spots, dtype=float)
+    go(dock, title)
+    part = dock.parts[dock.tabs.currentIndex()]
+    if title == "Violins":
+        part.by.setCurrentIndex(part.by.findData("score"))
+        part.by.activated.emit(part.by.currentIndex())
+    qtbot.waitUntil(part.export.table.isEnabled)
+    qtbot.waitUntil(lambda: not part.busy if hasattr(part, "busy") else True)
+    table, size = export(qtbot, part, tmp_path, monkeypatch)
+    assert size > 1000
+    if title == "UMAP":
+        np.testing.assert_allclose(table["umap_2"], points[:, 1], rtol=1e-5)
+    elif title == "Losses":
+        assert table["total"].tolist() == [4.0, 2.0, 1.0]
+    else:
+        codes = item.domains["spamask"].state.codes
+        assert table["score"].sum() == np.flatnonzero(codes >= 0).sum()
+
+
+def test_graph_is_cancelled_then_exported(desk, qtbot, tmp_path, monkeypatch):
+    _, dock, _ = desk
+    from napari_stmask.core.progress import Progress
+    from napari_stmask.gui.plots import paga_part
+
+    steps = paga_part.trajectory_steps
+
+    def endless(*args, **options):
+        while True:
+            yield Progress(0, 1, "linking")
+
+    monkeypatch.setattr(paga_part, "trajectory_steps", endless)
+    go(dock, "PAGA")
+    part = dock.paga
+    click(qtbot, part.run)
+    qtbot.waitUntil(lambda: part.cancel.isVisibleTo(dock))
+    click(qtbot, part.cancel)
+    qtbot.waitUntil(part.run.isEnabled)
+    assert part._taken is None
+    assert not part.export.table.isEnabled()
+    monkeypatch.setattr(paga_part, "trajectory_steps", steps)
+    click(qtbot, part.run)
+    qtbot.waitUntil(lambda: part.chart.isVisibleTo(dock), timeout=60_000)
+    table, size = export(qtbot, part, tmp_path, monkeypatch)
+    assert len(table) == 3
+    assert table["connectivity"].between(0, 1).all()
+    assert size > 1000
 
 
 def test_nothing_is_promised_without_a_result(make_napari_viewer, section):

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.stats import chi2_contingency, kruskal
 
 from ..core.errors import DataError, ParameterError
+from ..core.result import MAX_DOMAINS
 from ..core.section import Section
-from .inputs import MAX_GROUPS, groups_of
+from .inputs import groups_of
 
 __all__ = ["CAUTION", "Composition", "Spread", "compose", "composition_columns", "is_numeric"]
 
@@ -164,7 +165,7 @@ def composition_columns(section: Section) -> list[str]:
         if is_numeric(values):
             usable = bool(np.isfinite(values.to_numpy(dtype=np.float64, na_value=np.nan)).any())
         else:
-            usable = 0 < values.nunique() <= MAX_GROUPS
+            usable = 0 < values.nunique() <= MAX_DOMAINS
         if usable:
             out.append(str(name))
     return out

@@ -11,11 +11,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ..core.errors import DataError, ParameterError
+from ..core.result import MAX_DOMAINS
 from ..core.section import Section
 from ..features.expression import log_normalise
 
 __all__ = [
-    "MAX_GROUPS",
     "Groups",
     "embedding_of",
     "expression_of",
@@ -23,9 +23,6 @@ __all__ = [
     "one_hot",
     "usable_rows",
 ]
-
-MAX_GROUPS = 1000
-"""Most categories that are taken for domains; a column of barcodes has more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,10 +90,10 @@ def groups_of(domains: pd.Series, spots: pd.Index | None = None, *, at_least: in
             )
     kept = domains.astype("category").cat.remove_unused_categories().cat
     names = [str(name) for name in kept.categories]
-    if len(names) > MAX_GROUPS:
+    if len(names) > MAX_DOMAINS:
         raise ParameterError(
             f"column '{domains.name}' has {len(names)} different values, which are no domains",
-            f"name a column of at most {MAX_GROUPS} categories",
+            f"name a column of at most {MAX_DOMAINS} categories",
         )
     if len(names) < at_least:
         raise DataError(

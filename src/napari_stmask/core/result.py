@@ -16,8 +16,18 @@ from numpy.typing import NDArray
 from .params import DomainParams
 from .provenance import records
 
-__all__ = ["UNASSIGNED_COLOUR", "VIEWS", "Domains", "Fit", "Result", "key_problem"]
+__all__ = [
+    "MAX_DOMAINS",
+    "UNASSIGNED_COLOUR",
+    "VIEWS",
+    "Domains",
+    "Fit",
+    "Result",
+    "key_problem",
+]
 
+MAX_DOMAINS = 1000
+"""Most categories that are taken for domains; a column of barcodes has more."""
 UNASSIGNED_COLOUR = "#9E9E9E"
 VIEWS = ("gene", "image")
 """Parts of the input whose own answer a method may give beside the joint one."""

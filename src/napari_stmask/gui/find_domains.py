@@ -17,24 +17,23 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..core.memory import human
 from ..core.params import DomainParams
 from ..core.provenance import PLACEHOLDER, as_command, as_python
 from ..core.section import Section
 from ..models import available, params_of
-from .background import Background
 from .checks import conflict, missing_source, name_problem
-from .estimate import duration, facts
+from .estimate import facts
 from .example import is_same_example, looks_like_example
 from .fields import fill_presets
 from .form import ParamsForm
 from .guard import Failure, slot
 from .method_card import MethodCard
 from .model import TITLES
-from .parts import MessageStrip, Page, SectionCombo, copy_text, narrow_combo, plain_label
+from .parts import MessageStrip, Page, SectionCombo, copy_text, narrow_combo
 from .patch_preview import PatchPreview
 from .remember import recall, remember
 from .run_card import RunCard
+from .run_estimate import RunEstimate
 from .runner import Job
 from .session import session_of
 
@@ -53,15 +52,12 @@ class FindDomains(Page):
         self.session = session_of(napari_viewer)
         self.form: ParamsForm | None = None
         self._facts: dict[str, Any] = {}
-        self._obstacle = ""
+        self._estimator = RunEstimate(self, "Tile size or the widths")
+        self._estimator.wanted.connect(self._estimate)
+        self._estimator.found.connect(self._on_estimate)
+        self._estimator.hindered.connect(self._check)
+        self.cost = self._estimator.cost
         self._build()
-        self._estimator = Background(self)
-        self._estimator.done.connect(self._on_estimate)
-        self._estimator.failed.connect(self._on_estimate_failed)
-        self._later = QTimer(self)
-        self._later.setSingleShot(True)
-        self._later.setInterval(400)
-        self._later.timeout.connect(self._estimate)
         self.session.section_selected.connect(self._on_section)
         self.session.section_changed.connect(self._on_section_changed)
         runner = self.session.runner
@@ -118,8 +114,6 @@ class FindDomains(Page):
 
     def _build_actions(self) -> None:
         """Estimate, Run, and the run as text."""
-        self.cost = plain_label()
-        self.cost.setAccessibleName("Estimated time and memory")
         self.body.addWidget(self.cost)
         self.run = QPushButton("Find domains")
         self.run.setObjectName("stmask_run")
@@ -216,7 +210,6 @@ class FindDomains(Page):
 
     @slot
     def _on_section(self) -> None:
-        self._obstacle = ""
         assert self.form is not None
         self._estimator.forget()
         self.form.show_section(self._section)
@@ -232,7 +225,6 @@ class FindDomains(Page):
         assert self.form is not None
         item = self.session.selected
         platform = item.section.platform if item else "unknown"
-        self._obstacle = ""
         self._estimator.forget()
         self.form.fill(str(self.presets.currentData()), platform, keep_edits=keep_edits)
         self._check()
@@ -240,7 +232,6 @@ class FindDomains(Page):
     @slot
     def _on_edit(self) -> None:
         # An answer that is still awaited is about other values.
-        self._obstacle = ""
         self._estimator.forget()
         self._check()
 
@@ -251,7 +242,7 @@ class FindDomains(Page):
             return "No section is open: open one in the dock Open tissue."
         if self.form is None or self.form.problem:
             return self.form.problem if self.form else ""
-        return name_problem(self.key.text().strip(), item) or self._obstacle
+        return name_problem(self.key.text().strip(), item) or self._estimator.obstacle
 
     @slot
     def _check(self) -> bool:
@@ -278,14 +269,7 @@ class FindDomains(Page):
         self.command.setToolTip(
             reason or missing or "Put the command line that makes this run on the clipboard."
         )
-        if ready:
-            if self.cost.text().startswith("\u26a0"):
-                # The reason no longer holds; the estimate takes a moment.
-                self.cost.clear()
-            self._later.start()
-        else:
-            self._later.stop()
-            self.cost.setText("" if reason == self.form.problem else f"\u26a0 {reason}")
+        self._estimator.show_reason(reason, seen=reason == self.form.problem)
         return ready
 
     @slot
@@ -308,23 +292,6 @@ class FindDomains(Page):
     def _on_estimate(self, found: dict[str, Any]) -> None:
         self._facts[found["name"]] = found
         self.about.show_method(self.method, self._facts.get(self.method))
-        need, free = human(found["peak_bytes"]), human(found["free_bytes"])
-        if found["peak_bytes"] > found["free_bytes"]:
-            self._obstacle = (
-                f"The run would take about {need} of memory, {free} are free: lower Tile size or "
-                "the widths, or close other programs."
-            )
-            self._check()
-            return
-        self.cost.setText(
-            f"Estimate: about {duration(found['seconds'])} on one core, "
-            f"{need} of memory on top of the data."
-        )
-
-    @slot
-    def _on_estimate_failed(self, failure: Failure) -> None:
-        self._obstacle = failure.text
-        self._check()
 
     @slot
     def _on_python(self) -> None:

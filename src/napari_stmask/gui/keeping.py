@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..core.section import Section
 from .export import snapshot
-from .layer_tuples import our_meta, place_of_raster, to_rows_columns
+from .layer_tuples import PASSING, our_meta, place_of_raster, to_rows_columns
 from .model import Item
 from .placing import box
 
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-__all__ = ["DESK", "PICTURES", "with_desk"]
+__all__ = ["BEFORE", "DESK", "PICTURES", "with_desk"]
 
 DESK = "stmask_desk"
 PICTURES = "stmask_desk_pictures"
 SCHEMA = 1
 OWN = ("image", "domains", "spots")
 """Roles of layers that are made from the section itself; of these only the looks are kept."""
+BEFORE: weakref.WeakKeyDictionary[Layer, bool] = weakref.WeakKeyDictionary()
+"""Whether layers were visible before something was laid side by side, which no file keeps."""
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -79,6 +82,8 @@ def _kept(
     if kind == "shapes":
         return _shapes(layer, item) if _lies_over(layer, item) else None
     role = meta.get("role")
+    if meta.get(PASSING):
+        return None
     if meta.get("section_id") != item.id:
         painted = role == "pattern" and kind == "labels" and _on_raster(layer, item)
         if not painted:
@@ -105,7 +110,7 @@ def _common(layer: Layer, meta: dict[str, Any]) -> dict[str, Any]:
     """Name, identity and looks, JSON-able."""
     looks: dict[str, Any] = {
         "name": layer.name,
-        "visible": bool(layer.visible),
+        "visible": BEFORE.get(layer, bool(layer.visible)),
         "opacity": float(layer.opacity),
         "blending": str(layer.blending),
     }
@@ -195,7 +200,7 @@ def _shapes(layer: Layer, item: Item) -> dict[str, Any]:
         vertices.append((to_rows_columns(world - np.asarray(item.offset)) / unit).tolist())
     looks = {
         "name": layer.name,
-        "visible": bool(layer.visible),
+        "visible": BEFORE.get(layer, bool(layer.visible)),
         "opacity": float(layer.opacity),
         "blending": str(layer.blending),
     }

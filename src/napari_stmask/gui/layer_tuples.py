@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "META",
+    "PASSING",
     "LayerTuple",
     "domains_layer",
     "domains_options",
@@ -34,6 +35,8 @@ __all__ = [
 ]
 
 META = "stmask"
+PASSING = "passing"
+"""Said in the metadata of layers that a file does not keep."""
 SCHEMA = 1
 MAX_POINTS = 200_000
 """Above this many spots no Points layer is made: they draw too slowly."""

@@ -139,7 +139,8 @@ class DomainsDock(Page):
         self.body.addLayout(grid)
         self.divide = DividePart(self.session, self.table.rows)
         self.divide.failed.connect(self.show_failure)
-        self.body.addWidget(Fold("Divide or find another number", self.divide))
+        self.divide_fold = Fold("Divide or find another number", self.divide)
+        self.body.addWidget(self.divide_fold)
 
     @slot
     def refresh(self) -> None:

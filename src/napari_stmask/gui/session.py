@@ -193,7 +193,7 @@ class Session:
     def select(self, section_id: str, key: str | None = None) -> None:
         """Make a section, and one of its results, the one that the docks are about.
 
-        Without a key it is the result that was selected last on this section.
+        Without a key it is the result that was selected last; one that is named is also shown.
         """
         item = self.items[section_id]
         if section_id != self.selected_id:
@@ -201,6 +201,8 @@ class Session:
             self.section_selected.emit(section_id)
         if key is None:
             key = item.key if item.key in item.domains else next(reversed(item.domains), None)
+        elif self.viewer is not None:
+            layers.prefer(self.viewer, item, key)
         self.selected_key = item.key = key
         self.domains_selected.emit(section_id, key or "")
 

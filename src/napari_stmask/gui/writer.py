@@ -63,7 +63,10 @@ def _content(layer_data: list[LayerTuple]) -> tuple[Section, list[str]]:
     """The section that layers show, and the columns of their domains."""
     sections: dict[int, Section] = {}
     columns: set[str] = set()
-    for _, options, _ in layer_data:
+    for _, options, kind in layer_data:
+        if kind == "shapes":
+            # What was drawn over a section travels with its desk.
+            continue
         meta = (options.get("metadata") or {}).get(META)
         reference = meta.get("section") if isinstance(meta, dict) else None
         section = reference() if callable(reference) else None
@@ -80,5 +83,9 @@ def _content(layer_data: list[LayerTuple]) -> tuple[Section, list[str]]:
         raise ParameterError(
             f"The layers belong to {len(sections)} sections ({names})",
             "select the layers of one section",
+        )
+    if not sections:
+        raise DataError(
+            "No layer of a section was chosen", "select its image, domains or spots too"
         )
     return next(iter(sections.values())), sorted(columns)

@@ -10,16 +10,14 @@ from numpy.typing import NDArray
 
 from ..core.errors import ParameterError
 from ..core.provenance import read_record, records
+from ..core.result import MAX_DOMAINS
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
     from ..core.section import Section
 
-__all__ = ["MAX_DOMAINS", "Partition", "domains_of"]
-
-MAX_DOMAINS = 1000
-"""Most categories that are taken for domains; a column of barcodes has more."""
+__all__ = ["Partition", "domains_of"]
 
 
 @dataclass(frozen=True, eq=False)

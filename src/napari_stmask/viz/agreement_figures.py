@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .palette import readable_text, to_rgb, unused_colors
+from .plots import blank
 from .ribbons import bend, flow
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["confusion_figure", "matched_colors", "sankey_figure", "shaded"]
@@ -73,7 +73,8 @@ def confusion_figure(
     shown = counts[np.ix_(rows, columns)]
     total = shown.sum(axis=1, keepdims=True)
     share = np.divide(shown, total, out=np.zeros(shown.shape), where=total > 0)
-    figure, axes = _blank(2.0 + 0.62 * len(columns), 1.5 + 0.46 * len(rows))
+    size = 2.0 + 0.62 * len(columns), 1.5 + 0.46 * len(rows)
+    figure, axes = blank(*size, framed=True)
     image = np.stack([shaded(share[i], colors[row]) for i, row in enumerate(rows)])
     axes.imshow(image, aspect="auto", interpolation="nearest")
     if max(shown.shape) <= _MOST_NUMBERS:
@@ -116,7 +117,7 @@ def sankey_figure(
     from matplotlib.patches import Polygon, Rectangle
 
     shape = flow(counts, *order)
-    figure, axes = _blank(6.0, float(np.clip(1.2 + 0.36 * max(counts.shape), 3.0, 12.0)))
+    figure, axes = blank(6.0, float(np.clip(1.2 + 0.36 * max(counts.shape), 3.0, 12.0)))
     for ribbon in shape.ribbons:
         axes.add_patch(
             Polygon(bend(ribbon), facecolor=colors[0][ribbon.first], alpha=0.5, linewidth=0)
@@ -144,12 +145,3 @@ def sankey_figure(
 
 def _percent(share: float) -> str:
     return f"{share:.0%}" if share >= 0.005 else "<1%"
-
-
-def _blank(width: float, height: float) -> tuple[Figure, Axes]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()

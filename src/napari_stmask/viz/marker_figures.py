@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..core.errors import DataError
 from .label_places import place_labels
+from .plots import blank
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +72,7 @@ def volcano_figure(
     y, capped = heights(table["p_adjusted"].to_numpy(dtype=float))
     if not np.isfinite(y).any():
         raise DataError("no gene has a p-value", "choose a test that gives one")
-    figure, axes = _blank(5.5, 4.8)
+    figure, axes = blank(5.5, 4.8)
     kinds = (
         (~passes, NEITHER, "not passing"),
         (passes & (fold > 0), HIGHER, "higher in the domain"),
@@ -134,7 +135,7 @@ def dot_figure(
     if shares.empty:
         raise DataError("there is no gene to draw", "loosen the thresholds")
     k, n = shares.shape
-    figure, axes = _blank(2.2 + 0.28 * n, 1.7 + 0.3 * k)
+    figure, axes = blank(2.2 + 0.28 * n, 1.7 + 0.3 * k)
     x, y = np.meshgrid(np.arange(n), np.arange(k))
     dots = axes.scatter(
         x.ravel(), y.ravel(), s=150 * shares.to_numpy().ravel(), c=means.to_numpy().ravel(),
@@ -180,14 +181,3 @@ def _name(axes: Axes, names: Sequence[str], places: NDArray[np.float64], most: i
         shown += 1
         middle = axes.transData.inverted().transform(np.add(place, size / 2) + corner)
         axes.text(float(middle[0]), float(middle[1]), name, fontsize=7, ha="center", va="center")
-
-
-def _blank(width: float, height: float) -> tuple[Figure, Axes]:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MIN_LINK",
+    "blank",
     "check_figure",
     "composition_figure",
     "contrast_figure",
@@ -66,14 +67,18 @@ def save_figure(figure: Figure, path: str | Path, *, dpi: int = 200) -> Path:
     return path
 
 
-def _blank(width: float, height: float) -> tuple[Figure, Axes]:
+def blank(width: float, height: float, *, framed: bool = False) -> tuple[Figure, Axes]:
+    """A figure of ``width`` x ``height`` inches with empty axes.
+
+    They are open at the top and right, unless ``framed``.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["top", "right"]].set_visible(framed)
     return figure, axes
 
 
@@ -91,7 +96,7 @@ def violin_figure(
     label
         Of the axis, with the unit.
     """
-    figure, axes = _blank(1.5 + 0.6 * len(values), 4.0)
+    figure, axes = blank(1.5 + 0.6 * len(values), 4.0)
     rng = np.random.default_rng(0)
     for x, (part, color) in enumerate(zip(values.values(), colors, strict=True)):
         shown = part if part.size <= _MAX_POINTS else rng.choice(part, _MAX_POINTS, replace=False)
@@ -124,7 +129,7 @@ def graph_figure(
     names, colors, sizes
         Of the k domains; sizes in spots.
     """
-    figure, axes = _blank(5.5, 5.0)
+    figure, axes = blank(5.5, 5.0)
     for i in range(len(names)):
         for j in range(i):
             weight = float(connectivities[i, j])
@@ -172,7 +177,7 @@ def composition_figure(
     label, rows_label
         Of the axes.
     """
-    figure, axes = _blank(5.5, 1.4 + 0.35 * len(rows))
+    figure, axes = blank(5.5, 1.4 + 0.35 * len(rows))
     left = np.zeros(len(rows))
     for share, name, color in zip(np.nan_to_num(shares).T, names, colors, strict=True):
         axes.barh(range(len(rows)), share, left=left, color=color, label=name, height=0.8)
@@ -196,7 +201,7 @@ def contrast_figure(table: pd.DataFrame, colors: Sequence[str]) -> Figure:
     colors
         Of the domains, in the order in which they occur.
     """
-    figure, axes = _blank(5.5, 4.2)
+    figure, axes = blank(5.5, 4.2)
     axes.plot([0, 1], [0, 1], color="#8c8c8c", linewidth=0.8, zorder=1)
     parts = table.groupby("domain", sort=False, observed=True)
     for (name, part), color in zip(parts, colors, strict=True):
@@ -231,7 +236,7 @@ def marker_figure(table: pd.DataFrame, *, fold: str, n_genes: int = 5) -> Figure
     if top.empty:
         raise DataError("there is no gene to draw", "loosen the filters")
     domains, genes = (list(dict.fromkeys(top[c])) for c in ("domain", "gene"))
-    figure, axes = _blank(1.8 + 0.55 * len(domains), 1.3 + 0.2 * len(genes))
+    figure, axes = blank(1.8 + 0.55 * len(domains), 1.3 + 0.2 * len(genes))
     dots = axes.scatter(
         [domains.index(d) for d in top["domain"]],
         [genes.index(g) for g in top["gene"]],
@@ -299,7 +304,7 @@ def placement_figure(
     unit
         Of the coordinates.
     """
-    figure, axes = _blank(7.0, 4.0)
+    figure, axes = blank(7.0, 4.0)
     for i, (name, color) in enumerate(zip(names, colors, strict=True)):
         mine = coords[codes == i]
         axes.scatter(mine[:, 0], mine[:, 1], s=3, color=color, label=name, linewidths=0)

@@ -8,7 +8,7 @@ from importlib import import_module
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
@@ -23,11 +23,10 @@ from ...core.progress import Progress
 from ...core.section import Section
 from .. import layers
 from ..background import Background
-from ..fields import NoWheel
+from ..desk_page import DeskPage
 from ..guard import Failure, slot
 from ..model import Item
-from ..parts import Page, SectionCombo, narrow_combo, plain_label
-from ..session import session_of
+from ..parts import SectionCombo, narrow_combo, plain_label
 from .exporting import ExportRow
 from .panel import Panel
 from .run_row import RunRow
@@ -64,15 +63,15 @@ class _Job:
     about: About
 
 
-class AnalyseDock(Page):
+class AnalyseDock(DeskPage):
     """Chooses an analysis, runs it on the selected result and shows its answer."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
+        row = RunRow()
+        super().__init__(napari_viewer, strip=row.strip, state=row.state)
+        self._row = row
         self.viewer = napari_viewer
-        self.session = session_of(napari_viewer)
         self.panels: dict[str, Panel] = {}
-        self._still = NoWheel(self)
         self._job: _Job | None = None
         self._worker = StepWorker(self)
         self._worker.progressed.connect(self._on_progress)
@@ -83,14 +82,8 @@ class AnalyseDock(Page):
         self._genes.done.connect(self._on_gene)
         self._genes.failed.connect(self.show_failure)
         self._build()
-        for signal in (
-            self.session.section_added,
-            self.session.section_selected,
-            self.session.section_changed,
-            self.session.domains_selected,
-            self.session.domains_changed,
-        ):
-            signal.connect(self._on_session)
+        self._built = True
+        self.follow(self._on_session, domains=True)
         self._on_analysis()
 
     def _build(self) -> None:
@@ -114,9 +107,8 @@ class AnalyseDock(Page):
         self.body.addWidget(self.about)
         self._forms = QVBoxLayout()
         self.body.addLayout(self._forms)
-        self._row = RunRow()
-        self.run, self.cancel, self.strip = self._row.run, self._row.cancel, self._row.strip
-        self.bar, self.why, self.state = self._row.bar, self._row.why, self._row.state
+        self.run, self.cancel = self._row.run, self._row.cancel
+        self.bar, self.why = self._row.bar, self._row.why
         self.run.clicked.connect(self.start)
         self.cancel.clicked.connect(self._on_cancel)
         self.body.addWidget(self._row)
@@ -153,28 +145,13 @@ class AnalyseDock(Page):
         self.analyses.setCurrentText(title)
         return self.panel
 
-    def show_failure(self, failure: Failure) -> None:
-        """Show what went wrong."""
-        self.say("")
-        self.strip.show_failure(failure)
-
-    def clear_failure(self) -> None:
-        """Nothing is wrong any more."""
-        self.strip.clear()
-
-    def say(self, text: str) -> None:
-        """Tell how far things are."""
-        self._row.say(text)
-
-    def event(self, event: QEvent) -> bool:
-        """Cancel when napari takes the dock away; whoever holds this page keeps it alive."""
-        if event.type() == QEvent.Type.ParentChange and self.parentWidget() is None:
-            self._job = None
-            for panel in self.panels.values():
-                panel.left()
-            self._worker.cancel()
-            self._genes.forget()
-        return bool(super().event(event))
+    def left(self) -> None:
+        """Cancel what goes on: napari took the dock away."""
+        self._job = None
+        for panel in self.panels.values():
+            panel.left()
+        self._worker.cancel()
+        self._genes.forget()
 
     @slot
     def start(self) -> None:
@@ -259,7 +236,7 @@ class AnalyseDock(Page):
             self.panels[title] = panel
             self._forms.addWidget(panel.form)
             self._answers.addWidget(panel.answer)
-            self._leave_wheel(panel.form, panel.answer)
+            self.leave_wheel(panel.form, panel.answer)
         for other in self.panels.values():
             other.form.setVisible(other is self.panel)
             other.answer.setVisible(False)
@@ -271,13 +248,6 @@ class AnalyseDock(Page):
             self.strip.clear()
         self.panel.follow(self.session.selected, self.session.selected_domains)
         self.refresh()
-
-    def _leave_wheel(self, *parts: QWidget) -> None:
-        """Let the page scroll over fields that were not clicked."""
-        for part in parts:
-            for field in (*part.findChildren(QComboBox), *part.findChildren(QAbstractSpinBox)):
-                field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-                field.installEventFilter(self._still)
 
     @slot
     def refresh(self) -> None:

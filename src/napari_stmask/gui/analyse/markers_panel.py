@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MarkersPanel"]
 
+_FIELD = 84
+"""Least width of a number, in pixels."""
 _COLUMNS = (
     Column("domain", "Dom.", tip="Domain.", width=46),
     Column("gene", "Gene", width=0),
@@ -108,6 +110,8 @@ class MarkersPanel(Panel):
         )  # fmt: skip
         for i, (text, field) in enumerate(fields):
             grid.addWidget(QLabel(text), i // 2, 2 * (i % 2))
+            # Else two of them are wider than a dock.
+            field.setMinimumWidth(_FIELD)
             grid.addWidget(field, i // 2, 2 * (i % 2) + 1)
             field.valueChanged.connect(self._on_limits)
         self.results.addLayout(grid)

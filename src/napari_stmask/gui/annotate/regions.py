@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.errors import ParameterError
+from ...core.result import MAX_DOMAINS
 from ...features.regions import covering, enclosed
-from ...io.domains_of import MAX_DOMAINS
 from ...viz.palette import unused_colors
 from ..predict.drawn_region import outline_of
 

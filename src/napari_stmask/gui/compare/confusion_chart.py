@@ -18,6 +18,8 @@ _NUMBERS = 9
 """Columns up to which cells carry numbers."""
 _LONGEST = 10
 """Letters of a name on an axis."""
+_LETTERS = 26
+"""Of all names below the chart together."""
 _STRIP = 0.42
 """Height of the colours of the domains beside the cells, in cells."""
 
@@ -90,7 +92,10 @@ class ConfusionChart(PairChart):
     def _label(self, rows: list[int], columns: list[int]) -> None:
         assert self.shown is not None
         names, titles = self.shown.found.names, self.shown.found.titles
-        left, bottom = ([_short(names[0][r]) for r in rows], [_short(names[1][c]) for c in columns])
+        # Names below stand side by side and have the width of a column each.
+        most = max(2, min(_LONGEST, _LETTERS // max(len(columns), 1)))
+        left = [_short(names[0][r]) for r in rows]
+        bottom = [_short(names[1][c], most) for c in columns]
         for axis, texts in zip(self.axes, (left, bottom), strict=True):
             axis.setTicks([list(enumerate(texts))])
         metrics = QFontMetricsF(self.font())
@@ -115,5 +120,5 @@ class ConfusionChart(PairChart):
         return middle.x(), middle.y()
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "\u2026"
+def _short(name: str, most: int = _LONGEST) -> str:
+    return name if len(name) <= most else name[: most - 1] + "\u2026"

@@ -19,11 +19,11 @@ from ..analyse.charts import titled
 from ..analyse.exporting import ExportRow
 from ..analyse.table import Column, FrameTable
 from ..background import Background
+from ..desk_page import DeskPage
 from ..fields import make_button
 from ..guard import Failure, slot
 from ..model import Item
-from ..parts import MessageStrip, Page, SectionCombo, copy_text, narrow_combo, plain_label
-from ..session import session_of
+from ..parts import SectionCombo, copy_text, narrow_combo, plain_label
 from .choices import Choice, choices_of, two_newest
 from .confusion_chart import ConfusionChart
 from .pair_chart import Shown
@@ -74,12 +74,11 @@ def _compared(asked: _Asked) -> tuple[_Asked, Agreement]:
     return asked, found
 
 
-class CompareDock(Page):
+class CompareDock(DeskPage):
     """Two labelings of the selected section."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self.session = session_of(napari_viewer)
+        super().__init__(napari_viewer)
         self._item: Item | None = None
         self._choices: list[Choice] = []
         self._by_hand = False
@@ -113,7 +112,6 @@ class CompareDock(Page):
         self.body.addLayout(form)
         self.empty = plain_label(_EMPTY)
         self.body.addWidget(self.empty)
-        self.strip = MessageStrip()
         self.body.addWidget(self.strip)
         self.scores = plain_label()
         self.scores.setAccessibleName("Scores of the comparison")
@@ -176,18 +174,12 @@ class CompareDock(Page):
         row.addWidget(self.python, 0, 0)
         row.addWidget(self.command, 0, 1)
         self.body.addLayout(row)
-        self.state = plain_label()
         self.body.addWidget(self.state)
 
     @property
     def busy(self) -> bool:
         """Whether something is compared, drawn or written."""
         return self._work.busy or self.tissue.busy or self.export.busy
-
-    def show_failure(self, failure: Failure) -> None:
-        """Say what went wrong."""
-        self.state.clear()
-        self.strip.show_failure(failure)
 
     @slot
     def refresh(self) -> None:
@@ -224,8 +216,8 @@ class CompareDock(Page):
             self._show(None)
             return
         choices = self._choices[places[0]], self._choices[places[1]]
-        self.strip.clear()
-        self.state.clear()
+        self.clear_failure()
+        self.say("")
         sides = [domains_of(item.section, choice.column) for choice in choices]
         self._work.start(_compared, _Asked(item, item.section, choices, (sides[0], sides[1])))
 
@@ -300,7 +292,7 @@ class CompareDock(Page):
             state = state.recoloured(row, wanted.get(name, state.colors[row]))
         self.session.select(asked.item.id, key)
         self.session.edit(state)
-        self.state.setText(f"{asked.choices[1].title} has these colours; Undo is in Domains.")
+        self.say(f"{asked.choices[1].title} has these colours; Undo is in Domains.")
 
     @slot
     def _on_pair(self, first: int, second: int) -> None:
@@ -341,16 +333,16 @@ class CompareDock(Page):
     @slot
     def _on_written(self, path: Any) -> None:
         self.strip.clear()
-        self.state.setText(f"Written to {path}.")
+        self.say(f"Written to {path}.")
 
     @slot
     def _on_python(self) -> None:
         if self._answer is not None:
             copy_text(python(self._answer[0].item, *self._answer[0].choices))
-            self.state.setText("The script is on the clipboard.")
+            self.say("The script is on the clipboard.")
 
     @slot
     def _on_command(self) -> None:
         if self._answer is not None:
             copy_text(command(self._answer[0].item, *self._answer[0].choices))
-            self.state.setText("The command is on the clipboard.")
+            self.say("The command is on the clipboard.")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .. import layers
 from ..analyse.spot_values import ROLE
-from ..layer_tuples import META, place_of_raster
+from ..layer_tuples import META, PASSING, place_of_raster
 from ..model import Item
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _show(
     for code, color in enumerate(colors):
         table[code + 1] = clear if color == "clear" else color
     options = place_of_raster(item, ROLE, title, key=key)
-    options["metadata"][META] |= {"of": "", "value": key}
+    options["metadata"][META] |= {"of": "", "value": key, PASSING: True}
     colormap = DirectLabelColormap(color_dict=table)
     features = pd.DataFrame({"index": range(len(names) + 1), "domain": ["", *names]})
     layer = layers.find_layer(viewer, item.id, ROLE, key)

@@ -53,7 +53,7 @@ class TissuePart(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
-        self.beside = Beside(session)
+        self.beside = Beside(session, self._together)
         self._item: Item | None = None
         self._shown: Shown | None = None
         self._sides: _Painted | None = None
@@ -177,6 +177,7 @@ class TissuePart(QWidget):
         if viewer is None or shown is None or made.found is not shown.found:
             return
         again = self.beside.on and made is self._sides
+        self.beside.take_turn()
         found, self._sides = shown.found, made
         selection, active = set(viewer.layers.selection), viewer.layers.selection.active
         ours = [

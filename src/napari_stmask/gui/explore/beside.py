@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +25,8 @@ __all__ = ["Beside", "cells"]
 
 _GAP = 0.06
 """Distance between two cells, in widths of a section."""
+_TURN: weakref.WeakKeyDictionary[Session, weakref.ref[Beside]] = weakref.WeakKeyDictionary()
+"""Who shows something now: two at a time would each bring back what the other has made."""
 
 
 def cells(count: int, high: float, wide: float) -> list[tuple[float, float]]:
@@ -38,14 +40,17 @@ class Beside:
     """The first layer stays on the section, the others lie in cells right of it and below.
 
     Everything else is hidden meanwhile but the section's own layers, and napari's grid is off;
-    both come back with `leave`.
+    both come back with `leave`. ``give_way`` is a method that ends it for another dock.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, give_way: Callable[[], None]) -> None:
         self._session = session
+        # Weakly: the dock that shows is not kept alive by what it has shown.
+        self._give_way = weakref.WeakMethod(give_way)
         self._seen: Seen | None = None
         self._grid = False
         self._moved: list[tuple[weakref.ref[Layer], weakref.ref[Item]]] = []
+        self._item: weakref.ref[Item] | None = None
         self._count = 0
         self._captions = Captions()
 
@@ -53,6 +58,16 @@ class Beside:
     def on(self) -> bool:
         """Whether several layers lie beside each other."""
         return self._seen is not None
+
+    def take_turn(self) -> None:
+        """Called before layers are made: what another dock has laid out is put away."""
+        known = _TURN.get(self._session)
+        other = known() if known is not None else None
+        _TURN[self._session] = weakref.ref(self)
+        if other is not None and other is not self and other.on:
+            give_way = other._give_way()
+            if give_way is not None:
+                give_way()
 
     def show(self, item: Item, shown: Sequence[tuple[Item, Layer]], titles: Sequence[str]) -> None:
         """Lay the layers out; a single one lies on the section, and what was hidden is back."""
@@ -68,6 +83,7 @@ class Beside:
             self._seen = Seen(self._session)
             self._grid = bool(viewer.canvas.grid.enabled)
             viewer.canvas.grid.enabled = False
+        self._item = weakref.ref(item)
         ours = [layer for _, layer in shown]
         for layer in viewer.layers:
             if layer.visible and layer not in ours and our_meta(layer).get("section_id") != item.id:
@@ -97,6 +113,6 @@ class Beside:
             layer, item = known(), owner()
             if layer is not None and item is not None:
                 layer.translate = home(item)
-        self._captions.remove(viewer)
+        self._captions.hide(viewer, self._item() if self._item is not None else None)
         seen.restore()
         viewer.canvas.grid.enabled = self._grid

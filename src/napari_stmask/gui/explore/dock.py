@@ -45,7 +45,7 @@ class ExploreDock(Page):
         self._indices: weakref.WeakKeyDictionary[Section, GeneIndex] = weakref.WeakKeyDictionary()
         self._item: Item | None = None
         self._gene = ""
-        self.beside = Beside(self.session)
+        self.beside = Beside(self.session, self._give_way)
         self._preparing, self._reading = Background(self), Background(self)
         self._preparing.done.connect(self._on_prepared)
         self._reading.done.connect(self._on_read)
@@ -211,6 +211,7 @@ class ExploreDock(Page):
         if any(key not in self.session.items for key in items):
             return
         self.blend.off()
+        self.beside.take_turn()
         limits = self.contrast.start_limits(readings)
         shown = []
         for reading, ends in zip(readings, limits, strict=True):
@@ -237,6 +238,12 @@ class ExploreDock(Page):
                     one.layer.visible = False
         self.contrast.show_readings([])
         self.readout.setText(_POINT)
+
+    def _give_way(self) -> None:
+        """Another dock lays something side by side."""
+        self._reading.forget()
+        self._leave()
+        self._enable()
 
     def _follow_blend(self) -> None:
         ticked = [choice for choice in self.ticks.ticked() if choice.own]

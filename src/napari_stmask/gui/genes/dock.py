@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QEvent, QSignalBlocker, Qt, QTimer
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import (
-    QAbstractSpinBox,
     QComboBox,
     QFormLayout,
-    QTabBar,
     QVBoxLayout,
     QWidget,
 )
@@ -20,14 +18,13 @@ from qtpy.QtWidgets import (
 from .. import layers
 from ..analyse.spot_values import ROLE, limits_of
 from ..background import Background
-from ..fields import NoWheel
+from ..desk_page import DeskPage, tab_bar
 from ..guard import Failure, slot
 from ..model import Item
-from ..parts import Fold, MessageStrip, Page, narrow_combo, plain_label
+from ..parts import Fold, narrow_combo, plain_label
 from ..predict.gene_maps import show_map
 from ..run_card import RunCard
 from ..runner import Job
-from ..session import session_of
 from .compare_part import ComparePart
 from .coverage_part import CoveragePart
 from .genes_part import GenesPart
@@ -54,17 +51,14 @@ _ABOUT = (
 _NONE = "No open section has gene modules yet: find them above, or open a file that has some."
 
 
-class GenesDock(Page):
+class GenesDock(DeskPage):
     """Finds gene modules, and answers questions about the genes of any run that has some."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
+        super().__init__(napari_viewer)
         self.viewer = napari_viewer
-        self.session = session_of(napari_viewer)
         self.known: GeneRun | None = None
         self.chosen: tuple[str, ...] = ()
-        self._still = NoWheel(self)
-        self._built = False
         self._loader = Background(self)
         self._loader.done.connect(self._on_loaded)
         self._loader.failed.connect(self.show_failure)
@@ -73,14 +67,7 @@ class GenesDock(Page):
         self._reader.failed.connect(self.show_failure)
         self._build()
         self._built = True
-        for signal in (
-            self.session.section_added,
-            self.session.section_selected,
-            self.session.section_changed,
-            self.session.domains_selected,
-            self.session.domains_changed,
-        ):
-            signal.connect(self._on_session)
+        self.follow(self._on_session, domains=True)
         self.session.runner.ended.connect(self._on_run_ended)
         self.refresh()
         if self.known is None:
@@ -104,11 +91,8 @@ class GenesDock(Page):
         self.body.addLayout(row)
         self.none = plain_label(_NONE)
         self.body.addWidget(self.none)
-        self.strip = MessageStrip()
         self.body.addWidget(self.strip)
         self._build_pages()
-        self.state = plain_label()
-        self.state.setAccessibleName("State of the dock")
         self.body.addWidget(self.state)
         self.body.addStretch(1)
 
@@ -137,12 +121,7 @@ class GenesDock(Page):
             "Pattern": (self.query,),
             "Coverage": (self.coverage,),
         }
-        self.tabs = QTabBar()
-        self.tabs.setExpanding(False)
-        self.tabs.setDrawBase(False)
-        self.tabs.setUsesScrollButtons(False)
-        self.tabs.setElideMode(Qt.TextElideMode.ElideNone)
-        self.tabs.setAccessibleName("Questions to the genes")
+        self.tabs = tab_bar("Questions to the genes")
         self.body.addWidget(self.tabs)
         self.pages: dict[str, QWidget] = {}
         for title, widgets in pages.items():
@@ -154,9 +133,7 @@ class GenesDock(Page):
             self.tabs.addTab(title)
             self.pages[title] = page
             self.body.addWidget(page)
-            for field in (*page.findChildren(QComboBox), *page.findChildren(QAbstractSpinBox)):
-                field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-                field.installEventFilter(self._still)
+            self.leave_wheel(page)
         self.folds["partners"].expand(animate=False)
         self.tabs.currentChanged.connect(self._on_tab)
 
@@ -216,30 +193,17 @@ class GenesDock(Page):
             self._loader.start(load, self.known)
 
     def show_failure(self, failure: Failure) -> None:
-        """Show what went wrong."""
-        self.say("")
-        self.strip.show_failure(failure)
-        QTimer.singleShot(0, self._show_strip)
+        """Show what went wrong, where it is seen."""
+        super().show_failure(failure)
+        self.bring(self.strip)
 
-    def clear_failure(self) -> None:
-        """Nothing is wrong any more."""
-        self.strip.clear()
-
-    def say(self, text: str) -> None:
-        """Tell how far things are."""
-        self.state.setText(text)
-        self.state.setVisible(bool(text))
-
-    def event(self, event: QEvent) -> bool:
-        """Cancel when napari takes the dock away; whoever holds this page keeps it alive."""
-        gone = event.type() == QEvent.Type.ParentChange and self.parentWidget() is None
-        if gone and getattr(self, "_built", False):
-            self.run_part.left()
-            self._loader.forget()
-            self._reader.forget()
-            for part in self.parts:
-                part.left()
-        return bool(super().event(event))
+    def left(self) -> None:
+        """Cancel what goes on: napari took the dock away."""
+        self.run_part.left()
+        self._loader.forget()
+        self._reader.forget()
+        for part in self.parts:
+            part.left()
 
     def refresh(self, newest: GeneRun | None = None) -> None:
         """List the runs; show ``newest``, or the one that was shown."""
@@ -334,15 +298,7 @@ class GenesDock(Page):
     def _on_started(self) -> None:
         self.clear_failure()
         self.run_fold.collapse(animate=False)
-        QTimer.singleShot(0, self._show_card)
-
-    @slot
-    def _show_card(self) -> None:
-        self.scroller.ensureWidgetVisible(self.card)
-
-    @slot
-    def _show_strip(self) -> None:
-        self.scroller.ensureWidgetVisible(self.strip)
+        self.bring(self.card)
 
     @slot
     def _on_run_ended(self, job: Job) -> None:

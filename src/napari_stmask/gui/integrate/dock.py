@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QTabBar, QWidget
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QWidget
 
 from ...features.alignment import Alignment
-from ..fields import NoWheel
+from ..desk_page import DeskPage, tab_bar
 from ..guard import Failure, slot
 from ..model import Item
-from ..parts import MessageStrip, Page, plain_label
+from ..parts import plain_label
 from ..run_card import RunCard
 from ..runner import Job
-from ..session import session_of
 from .align_part import AlignPart
 from .job import IntegrateJob
 from .known import known_of
@@ -34,23 +33,15 @@ _ABOUT = (
 _TABS = ("Sections", "Alignment", "Run", "Result")
 
 
-class IntegrateDock(Page):
+class IntegrateDock(DeskPage):
     """Several open sections in one run."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
+        super().__init__(napari_viewer)
         self.viewer = napari_viewer
-        self.session = session_of(napari_viewer)
-        self._still = NoWheel(self)
-        self._built = False
         self._build()
         self._built = True
-        for signal in (
-            self.session.section_added,
-            self.session.section_selected,
-            self.session.section_changed,
-        ):
-            signal.connect(self._on_session)
+        self.follow(self._on_session)
         self.session.runner.ended.connect(self._on_run_ended)
         self._follow()
         self.result.show_known(known_of(self.session))
@@ -58,12 +49,7 @@ class IntegrateDock(Page):
 
     def _build(self) -> None:
         self.body.addWidget(plain_label(_ABOUT))
-        self.tabs = QTabBar()
-        self.tabs.setExpanding(False)
-        self.tabs.setDrawBase(False)
-        self.tabs.setUsesScrollButtons(False)
-        self.tabs.setElideMode(Qt.TextElideMode.ElideNone)
-        self.tabs.setAccessibleName("Steps of an integration")
+        self.tabs = tab_bar("Steps of an integration")
         self.body.addWidget(self.tabs)
         self.sections = SectionsPart(self.session)
         self.sections.changed.connect(self._on_sections)
@@ -78,16 +64,11 @@ class IntegrateDock(Page):
         for title, page in self.pages.items():
             self.tabs.addTab(title)
             self.body.addWidget(page)
-            for field in (*page.findChildren(QComboBox), *page.findChildren(QAbstractSpinBox)):
-                field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-                field.installEventFilter(self._still)
+            self.leave_wheel(page)
         self.tabs.currentChanged.connect(self._on_tab)
-        self.strip = MessageStrip()
         self.body.addWidget(self.strip)
         self.card = RunCard(self.session.runner)
         self.body.addWidget(self.card)
-        self.state = plain_label()
-        self.state.setAccessibleName("State of the dock")
         self.state.hide()
         self.body.addWidget(self.state)
         self.body.addStretch(1)
@@ -136,26 +117,17 @@ class IntegrateDock(Page):
     def show_failure(self, failure: Failure | None) -> None:
         """Show what went wrong; None: nothing is wrong any more."""
         if failure is None:
-            self.strip.clear()
+            self.clear_failure()
             return
-        self.say("")
-        self.strip.show_failure(failure)
-        QTimer.singleShot(0, self._show_strip)
+        super().show_failure(failure)
+        self.bring(self.strip)
 
-    def say(self, text: str) -> None:
-        """Tell how far things are."""
-        self.state.setText(text)
-        self.state.setVisible(bool(text))
-
-    def event(self, event: QEvent) -> bool:
-        """Clean up when napari takes the dock away; whoever holds this page keeps it alive."""
-        gone = event.type() == QEvent.Type.ParentChange and self.parentWidget() is None
-        if gone and getattr(self, "_built", False):
-            self._built = False
-            self.run_part.left()
-            self.align.left()
-            self.result.left()
-        return bool(super().event(event))
+    def left(self) -> None:
+        """Clean up: napari took the dock away."""
+        self._built = False
+        self.run_part.left()
+        self.align.left()
+        self.result.left()
 
     def _follow(self) -> None:
         """The chosen sections, their order or arrangement may be others."""
@@ -194,15 +166,7 @@ class IntegrateDock(Page):
     @slot
     def _on_started(self) -> None:
         self.strip.clear()
-        QTimer.singleShot(0, self._show_card)
-
-    @slot
-    def _show_card(self) -> None:
-        self.scroller.ensureWidgetVisible(self.card)
-
-    @slot
-    def _show_strip(self) -> None:
-        self.scroller.ensureWidgetVisible(self.strip)
+        self.bring(self.card)
 
     @slot
     def _on_run_ended(self, job: Job) -> None:

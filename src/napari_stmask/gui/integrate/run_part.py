@@ -5,32 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFormLayout,
-    QHBoxLayout,
-    QLineEdit,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QVBoxLayout
 
 from ...core.joint import JointParams
-from ...core.memory import human
-from ...core.params import DomainParams
 from ...features.alignment import Alignment
 from ...models import params_of
 from ..analyse.charts import titled
 from ..background import Background
 from ..checks import conflict, name_problem
-from ..estimate import duration
 from ..export import snapshot
-from ..fields import fill_presets, make_button
+from ..fields import fill_presets
 from ..form import ParamsForm
 from ..guard import Failure, slot
 from ..model import TITLES, Item
-from ..parts import copy_text, narrow_combo, plain_label
+from ..parts import copy_text, narrow_combo
+from ..run_form import RunForm
 from ..session import Session
 from .job import IntegrateJob
 from .links import idle_joint_fields
@@ -70,27 +59,20 @@ class Asked(Protocol):
         """Why there can be no run, as far as other parts say it."""
 
 
-class RunPart(QWidget):
-    """``started`` when a run has been put into the queue."""
+class RunPart(RunForm):
+    """Runs a method over all chosen sections."""
 
-    started = Signal()
+    RUN = "Integrate"
+    TIP = "Run the method over all sections; the window stays usable."
+    LOWER = "Tile size or the widths"
 
     def __init__(self, asked: Asked, fail: Callable[[Failure], None]) -> None:
-        super().__init__()
-        self.asked, self.session = asked, asked.session
+        super().__init__(asked.session)
+        self.asked = asked
         self._fail = fail
-        self._obstacle = ""
-        self.form: ParamsForm | None = None
-        self._estimator = Background(self)
-        self._estimator.done.connect(self._on_estimate)
-        self._estimator.failed.connect(self._on_estimate_failed)
         self._finder = Background(self)
         self._finder.done.connect(self._on_methods)
         self._finder.failed.connect(self.show_failure)
-        self._later = QTimer(self)
-        self._later.setSingleShot(True)
-        self._later.setInterval(400)
-        self._later.timeout.connect(self._estimate)
         self._build()
         self.session.runner.started.connect(self.check)
         self.session.runner.ended.connect(self.check)
@@ -107,22 +89,12 @@ class RunPart(QWidget):
         for name in INTEGRATES:
             self.methods.addItem(TITLES[name], name)
         self.methods.currentIndexChanged.connect(self._on_method)
-        self.presets = narrow_combo(QComboBox())
-        self.presets.setAccessibleName("Preset")
-        self.presets.setToolTip("Fills the fields of the method; edit them afterwards as you like.")
-        self.presets.activated.connect(self._on_preset)
-        self.key = QLineEdit()
-        self.key.setAccessibleName("Result name")
-        self.key.setToolTip(
+        top = self._build_choices(
+            ("Method", self.methods),
+            "Fills the fields of the method; edit them afterwards as you like.",
             "Column of obs of every section that receives the domains; a result of the same name "
-            "is replaced."
+            "is replaced.",
         )
-        self.key.textChanged.connect(self.check)
-        top = QFormLayout()
-        top.setSpacing(6)
-        top.addRow("Method", self.methods)
-        top.addRow("Preset", self.presets)
-        top.addRow("Result name", self.key)
         layout.addLayout(top)
         layout.addWidget(titled("Across sections"))
         self.joint = ParamsForm(JointParams)
@@ -132,24 +104,7 @@ class RunPart(QWidget):
         layout.addWidget(titled("Method"))
         self._place = QVBoxLayout()
         layout.addLayout(self._place)
-        self.cost = plain_label()
-        self.cost.setAccessibleName("Estimated time and memory")
-        layout.addWidget(self.cost)
-        self.run = QPushButton("Integrate")
-        self.run.setObjectName("stmask_integrate")
-        self.run.clicked.connect(self.start)
-        layout.addWidget(self.run)
-        self.python = make_button("Copy as Python", "", self._on_python)
-        self.command = make_button("Copy as command", "", self._on_command)
-        row = QHBoxLayout()
-        row.addWidget(self.python)
-        row.addWidget(self.command)
-        layout.addLayout(row)
-
-    @property
-    def busy(self) -> bool:
-        """Whether a run is being estimated."""
-        return self._estimator.busy or self._later.isActive()
+        self._build_actions(layout, "stmask_integrate")
 
     @property
     def method(self) -> str:
@@ -166,27 +121,13 @@ class RunPart(QWidget):
         """
         return JointParams.checked(**(self.joint.values() | self.asked.joint_values()))
 
-    def params(self) -> DomainParams:
-        """Parameters of the method.
-
-        Raises
-        ------
-        ParameterError
-            If a field is out of bounds.
-        """
-        assert self.form is not None
-        found = self.form.params()
-        assert isinstance(found, DomainParams)
-        return found
-
     def show_failure(self, failure: Failure) -> None:
         """Show what went wrong in the strip of the dock."""
         self._fail(failure)
 
     def left(self) -> None:
         """The dock goes away."""
-        self._later.stop()
-        self._estimator.forget()
+        super().left()
         self._finder.forget()
 
     def follow(self) -> None:
@@ -227,9 +168,10 @@ class RunPart(QWidget):
     @slot
     def _on_method(self) -> None:
         model = params_of(self.method)
-        if self.form is not None:
-            self.form.setParent(None)
-            self.form.deleteLater()
+        before = getattr(self, "form", None)
+        if before is not None:
+            before.setParent(None)
+            before.deleteLater()
         self.form = ParamsForm(model)
         self.form.changed.connect(self._on_edit)
         self._place.addWidget(self.form)
@@ -237,12 +179,7 @@ class RunPart(QWidget):
         self.key.setText(self.method)
         self._fill()
 
-    @slot
-    def _on_preset(self) -> None:
-        self._fill()
-
     def _fill(self, *, keep_edits: bool = False) -> None:
-        assert self.form is not None
         items = self.asked.items()
         section = items[0].section if items else None
         platform = section.platform if section is not None else "unknown"
@@ -253,16 +190,8 @@ class RunPart(QWidget):
         self.form.fill(preset, platform, keep_edits=keep_edits)
         self._on_edit()
 
-    @slot
-    def _on_edit(self) -> None:
-        # An answer that is still awaited is about other values.
-        self._obstacle = ""
-        self._estimator.forget()
-        self.check()
-
     def _reason(self) -> str:
         """Why there can be no run; empty where there can be one."""
-        assert self.form is not None
         found = self.asked.problem() or self.joint.problem or self.form.problem
         if found:
             return found
@@ -273,34 +202,18 @@ class RunPart(QWidget):
             found = name_problem(self.key.text().strip(), item)
             if found:
                 return f"{item.label}: {found}"
-        return self._obstacle
+        return self._estimator.obstacle
 
     @slot
     def check(self) -> bool:
         """Enable the button, or say why not; estimate a little later."""
-        assert self.form is not None
         self.joint.fix(idle_joint_fields(self.joint.values() | self.asked.joint_values()))
         items = self.asked.items()
         problems = (conflict(self.form.values(), item) for item in items)
         self.form.check(next((p for p in problems if p), ""))
         reason = self._reason()
-        busy = self.session.runner.current is not None
-        self.run.setText("Integrate" if not busy else "Add to the queue")
-        self.run.setEnabled(not reason)
-        self.run.setToolTip(reason or "Run the method over all sections; the window stays usable.")
-        missing = reason or self._unsaved(items)
-        for button, what in ((self.python, "a script"), (self.command, "the command line")):
-            button.setEnabled(not missing)
-            button.setToolTip(missing or f"Put {what} that makes this run on the clipboard.")
-        if reason:
-            self._later.stop()
-            own = reason in (self.form.problem, self.joint.problem)
-            self.cost.setText("" if own else f"\u26a0 {reason}")
-        else:
-            if self.cost.text().startswith("\u26a0"):
-                self.cost.clear()
-            self._later.start()
-        return not reason
+        own = reason in (self.form.problem, self.joint.problem)
+        return self._allow(reason, self._unsaved(items), seen=own)
 
     def _unsaved(self, items: list[Item]) -> str:
         without = [item.label for item in items if not item.section.source]
@@ -316,26 +229,6 @@ class RunPart(QWidget):
         sections = [snapshot(item.section) for item in self.asked.items()]
         if sections:
             self._estimator.start(cost_of, self.method, sections, self.params())
-
-    @slot
-    def _on_estimate(self, found: dict[str, Any]) -> None:
-        need, free = human(found["peak_bytes"]), human(found["free_bytes"])
-        if found["peak_bytes"] > found["free_bytes"]:
-            self._obstacle = (
-                f"The run would take about {need} of memory, {free} are free: lower Tile size or "
-                "the widths, or close other programs."
-            )
-            self.check()
-            return
-        self.cost.setText(
-            f"Estimate: about {duration(found['seconds'])} on one core, {need} of memory on top "
-            "of the data."
-        )
-
-    @slot
-    def _on_estimate_failed(self, failure: Failure) -> None:
-        self._obstacle = failure.text
-        self.check()
 
     def _recipe(self) -> Recipe:
         items = self.asked.items()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import QAbstractItemView, QTableWidgetItem
 
 from ..guard import slot
 from ..model import Item
 from ..parts import plain_tip
+from ..tick_table import TickTable
 
 __all__ = ["SectionsTable"]
 
@@ -23,48 +24,25 @@ _TIPS = (
 )
 _WIDTHS = (0, 50, 56, 62, 58)
 _GAP = len(_HEADS) - 1
-_ROW = 24
-_LOW, _HIGH = 2, 10
-"""Fewest and most rows that are seen at once."""
-_ID = Qt.ItemDataRole.UserRole
+_MOST = 10
+"""Most rows that are seen at once."""
 
 
-class SectionsTable(QTableWidget):
-    """One row an open section; ``changed`` on every edit.
+class SectionsTable(TickTable):
+    """One row an open section.
 
     Order, ticks and gaps belong to a section as long as it is open.
     """
 
-    changed = Signal()
-
     def __init__(self) -> None:
-        super().__init__(0, len(_HEADS))
-        self._off: set[str] = set()
+        super().__init__(_HEADS, _WIDTHS, "Sections to integrate; Space ticks one", most=_MOST)
         self._order: list[str] = []
         self._gaps: dict[str, float] = {}
         self._spacing = 10.0
         self._serial = False
-        self.setHorizontalHeaderLabels(_HEADS)
         for column, tip in enumerate(_TIPS):
             self.horizontalHeaderItem(column).setToolTip(tip)
-        self.setAccessibleName("Sections to integrate; Space ticks one")
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setTabKeyNavigation(False)
-        self.setShowGrid(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(_ROW)
-        # napari's theme draws ticks without a frame.
-        self.setStyleSheet("QTableWidget::indicator:unchecked { border: 1px solid #808080; }")
-        header = self.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setMinimumSectionSize(30)
-        for column, width in enumerate(_WIDTHS):
-            how = QHeaderView.ResizeMode.Fixed if width else QHeaderView.ResizeMode.Stretch
-            header.setSectionResizeMode(column, how)
-            if width:
-                header.resizeSection(column, width)
         self.itemChanged.connect(self._on_item)
 
     def show_items(self, items: Iterable[Item]) -> None:
@@ -79,8 +57,7 @@ class SectionsTable(QTableWidget):
                 self._fill(row, known[key])
             self._show_gaps()
         self.select_id(current)
-        rows = min(max(len(self._order), _LOW), _HIGH)
-        self.setFixedHeight(rows * _ROW + self.horizontalHeader().sizeHint().height() + 6)
+        self.fit()
 
     def show_gaps(self, *, serial: bool, spacing: float) -> None:
         """Whether sections have gaps, and how wide those are that nobody has set."""
@@ -133,10 +110,8 @@ class SectionsTable(QTableWidget):
             cell.setToolTip(plain_tip(text))
             flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
             if column == 0:
-                cell.setData(_ID, item.id)
+                self.offer_tick(cell, item.id)
                 flags |= Qt.ItemFlag.ItemIsUserCheckable
-                on = item.id not in self._off
-                cell.setCheckState(Qt.CheckState.Checked if on else Qt.CheckState.Unchecked)
             else:
                 cell.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             cell.setFlags(flags)
@@ -158,8 +133,7 @@ class SectionsTable(QTableWidget):
     def _on_item(self, cell: QTableWidgetItem) -> None:
         key = self._order[cell.row()]
         if cell.column() == 0:
-            on = cell.checkState() == Qt.CheckState.Checked
-            (self._off.discard if on else self._off.add)(key)
+            self.keep_tick(cell, key)
         elif cell.column() == _GAP:
             self._take_gap(key, cell.text())
         with QSignalBlocker(self):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .. import layers
+from ..keeping import BEFORE
 from ..layer_tuples import our_meta
 from ..model import Item
 from ..placing import box, shift
@@ -30,6 +31,8 @@ class Seen:
         viewer = session.viewer
         assert viewer is not None
         self._layers = [(weakref.ref(layer), layer.visible) for layer in viewer.layers]
+        for layer in viewer.layers:
+            BEFORE.setdefault(layer, bool(layer.visible))
         active = viewer.layers.selection.active
         self._active = weakref.ref(active) if active is not None else None
         camera = viewer.scene.camera
@@ -42,8 +45,10 @@ class Seen:
             return
         for known, visible in self._layers:
             layer = known()
-            if layer is not None and layer in viewer.layers:
-                layer.visible = visible
+            if layer is not None:
+                BEFORE.pop(layer, None)
+                if layer in viewer.layers:
+                    layer.visible = visible
         active = self._active() if self._active is not None else None
         # What the user has chosen since stays chosen.
         if viewer.layers.selection.active is None and active in viewer.layers:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QFormLayout, QTabBar
 
-from ..guard import Failure, slot
-from ..parts import MessageStrip, Page, SectionCombo, plain_label
+from ..desk_page import DeskPage
+from ..guard import slot
+from ..parts import SectionCombo, plain_label
 from ..remember import recall, remember
-from ..session import session_of
 from .losses_part import LossesPart
 from .paga_part import PagaPart
 from .umap_part import UmapPart
@@ -24,13 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["PlotsDock"]
 
 
-class PlotsDock(Page):
+class PlotsDock(DeskPage):
     """UMAP, violins, losses and PAGA of the result that all docks are about."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
+        super().__init__(napari_viewer)
         self.viewer = napari_viewer
-        self.session = session_of(napari_viewer)
         form = QFormLayout()
         self.combo = SectionCombo(self.session)
         form.addRow("Section", self.combo)
@@ -42,7 +40,6 @@ class PlotsDock(Page):
         self.tabs.setAccessibleName("Plot")
         self.tabs.setDrawBase(False)
         self.body.addWidget(self.tabs)
-        self.strip = MessageStrip()
         self.umap, self.violins = UmapPart(self.session), ViolinPart(self.session)
         self.losses, self.paga = LossesPart(self.session), PagaPart(self.session)
         self.parts: tuple[PlotPart, ...] = (self.umap, self.violins, self.losses, self.paga)
@@ -51,11 +48,11 @@ class PlotsDock(Page):
             part.failed.connect(self.show_failure)
             part.said.connect(self.say)
             self.body.addWidget(part)
-        self.state = plain_label()
         self.state.setAccessibleName("State of the plots")
         self.body.addWidget(self.strip)
         self.body.addWidget(self.state)
         self.body.addStretch(1)
+        self._built = True
         self.tabs.setCurrentIndex(recall("plots/tab", 0))
         self.tabs.currentChanged.connect(self._on_tab)
         for signal in (
@@ -93,21 +90,7 @@ class PlotsDock(Page):
     def _on_spots(self) -> None:
         self.umap.show_chosen()
 
-    @slot
-    def say(self, text: str) -> None:
-        """Tell what was done."""
-        self.state.setText(text)
-        self.state.setVisible(bool(text))
-
-    @slot
-    def show_failure(self, failure: Failure) -> None:
-        """Show what went wrong."""
-        self.say("")
-        self.strip.show_failure(failure)
-
-    def event(self, event: QEvent) -> bool:
-        """Cancel when napari takes the dock away; whoever holds this page keeps it alive."""
-        if event.type() == QEvent.Type.ParentChange and self.parentWidget() is None:
-            for part in self.parts:
-                part.left()
-        return bool(super().event(event))
+    def left(self) -> None:
+        """Cancel what goes on: napari took the dock away."""
+        for part in self.parts:
+            part.left()

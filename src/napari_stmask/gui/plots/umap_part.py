@@ -14,12 +14,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFormLayout, QGridLayout, QLabel, QPushButton
 
 from ...analysis.layout import umap_layout
-from ...analysis.storing import store_values
 from ...core.errors import ParameterError
 from ...core.progress import Progress, Steps
 from ...recipes import python_of
 from ...viz.layout_figure import layouts_figure, values_figure
 from ..analyse.run_row import RunRow
+from ..analyse.subject import store
 from ..analyse.work import StepWorker
 from ..background import Background
 from ..fields import make_button
@@ -211,8 +211,10 @@ class UmapPart(PlotPart):
         if about is None:
             return
         item, domains = about
-        if self.session.items.get(item.id) is item and item.section.n_spots == len(points):
-            store_values(item.section.adata, domains.key, {"umap": points})
+        same = self.session.items.get(item.id) is item and item.section.n_spots == len(points)
+        # A run that has replaced the result meanwhile has another embedding.
+        if same and item.domains.get(domains.key) is domains:
+            store(item, domains, {"umap": points})
 
     @slot
     def _on_failed(self, failure: Failure) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
-    QAbstractSpinBox,
     QComboBox,
     QHBoxLayout,
     QPushButton,
@@ -17,15 +16,15 @@ from ...models import params_of
 from ...models.spahgc.params import FREE
 from ..analyse.charts import titled
 from ..background import Background
-from ..fields import NoWheel, fill_presets, make_button
+from ..desk_page import DeskPage
+from ..fields import fill_presets, make_button
 from ..form import ParamsForm
 from ..guard import Failure, slot
 from ..image_fields import uses_image
 from ..model import TITLES
-from ..parts import Fold, MessageStrip, Page, copy_text, narrow_combo, plain_label
+from ..parts import Fold, copy_text, narrow_combo, plain_label
 from ..run_card import RunCard
 from ..runner import Job
-from ..session import session_of
 from .data_part import MODEL, PART, SECTIONS, DataPart
 from .job import PredictionJob
 from .recipe import as_command, as_python
@@ -47,16 +46,13 @@ _WITHIN = {"standardise": "One part of a section is brought to the scale of the 
 _PRESET = "Fills all fields; edit them afterwards as you like."
 
 
-class PredictDock(Page):
+class PredictDock(DeskPage):
     """Learns from measured sections and predicts the genes of another from its histology."""
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
+        super().__init__(napari_viewer)
         self.viewer = napari_viewer
-        self.session = session_of(napari_viewer)
         self._notes = Notes()
-        self._still = NoWheel(self)
-        self._built = False
         self._looker = Background(self)
         self._looker.done.connect(self._on_looked)
         self._looker.failed.connect(self._on_look_failed)
@@ -66,12 +62,7 @@ class PredictDock(Page):
         self._later.timeout.connect(self._look)
         self._build()
         self._built = True
-        for signal in (
-            self.session.section_added,
-            self.session.section_selected,
-            self.session.section_changed,
-        ):
-            signal.connect(self._on_session)
+        self.follow(self._on_session)
         runner = self.session.runner
         runner.started.connect(self._check)
         runner.ended.connect(self._on_run_ended)
@@ -103,10 +94,7 @@ class PredictDock(Page):
         self.results = Results(self)
         self.body.addWidget(self.results)
         self.body.addStretch(1)
-        for part in (self.data, self.results):
-            for field in (*part.findChildren(QComboBox), *part.findChildren(QAbstractSpinBox)):
-                field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-                field.installEventFilter(self._still)
+        self.leave_wheel(self.data, self.results)
 
     def _build_run(self) -> None:
         self.notes = plain_label()
@@ -133,12 +121,9 @@ class PredictDock(Page):
         self.why = plain_label()
         self.why.setAccessibleName("Why it cannot run")
         self.body.addWidget(self.why)
-        self.strip = MessageStrip()
         self.body.addWidget(self.strip)
         self.card = RunCard(self.session.runner)
         self.body.addWidget(self.card)
-        self.state = plain_label()
-        self.state.setAccessibleName("State of the dock")
         self.body.addWidget(self.state)
 
     @property
@@ -150,23 +135,11 @@ class PredictDock(Page):
         """Show what went wrong."""
         self.strip.show_failure(failure)
 
-    def clear_failure(self) -> None:
-        """Nothing is wrong any more."""
-        self.strip.clear()
-
-    def say(self, text: str) -> None:
-        """Tell how far things are."""
-        self.state.setText(text)
-        self.state.setVisible(bool(text))
-
-    def event(self, event: QEvent) -> bool:
-        """Stop looking when napari takes the dock away; whoever holds this page keeps it alive."""
-        gone = event.type() == QEvent.Type.ParentChange and self.parentWidget() is None
-        if gone and getattr(self, "_built", False):
-            self._later.stop()
-            self._looker.forget()
-            self.results.left()
-        return bool(super().event(event))
+    def left(self) -> None:
+        """Stop looking: napari took the dock away."""
+        self._later.stop()
+        self._looker.forget()
+        self.results.left()
 
     @slot
     def start(self) -> None:
@@ -188,11 +161,7 @@ class PredictDock(Page):
             reference_ids=ids,
         )
         self.session.runner.submit(job)
-        QTimer.singleShot(0, self._show_card)
-
-    @slot
-    def _show_card(self) -> None:
-        self.scroller.ensureWidgetVisible(self.card)
+        self.bring(self.card)
 
     @slot
     def _on_python(self) -> None:
