@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MarkersPanel"]
 
-_FIELD = 84
-"""Least width of a number, in pixels."""
 _COLUMNS = (
     Column("domain", "Dom.", tip="Domain.", width=46),
     Column("gene", "Gene", width=0),
@@ -109,10 +107,9 @@ class MarkersPanel(Panel):
             ("Share \u2265", self.min_share), ("Top genes", self.count),
         )  # fmt: skip
         for i, (text, field) in enumerate(fields):
-            grid.addWidget(QLabel(text), i // 2, 2 * (i % 2))
-            # Else two of them are wider than a dock.
-            field.setMinimumWidth(_FIELD)
-            grid.addWidget(field, i // 2, 2 * (i % 2) + 1)
+            # The text above its number: beside it two of them are wider than a dock.
+            grid.addWidget(QLabel(text), 2 * (i // 2), i % 2)
+            grid.addWidget(field, 2 * (i // 2) + 1, i % 2)
             field.valueChanged.connect(self._on_limits)
         self.results.addLayout(grid)
         self.genes = FrameTable(_COLUMNS, "Marker genes", chooses="gene")
