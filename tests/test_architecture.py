@@ -17,7 +17,8 @@ FLOOR = {
     "evaluation": 5, "gene_atlas": 5, "stored_genes": 5, "integration": 5,
     "placement": 5, "reclustering": 5, "recipes": 5, "reporting": 5, "annotations": 5,
     "cli": 6, "cli_run": 6, "cli_predict": 6, "cli_predicted": 6, "cli_reading": 6, "cli_genes": 6,
-    "cli_integrate": 6, "cli_options": 6, "cli_recluster": 6, "cli_report": 6, "cli_compare": 6, "cli_annotate": 6, "cli_analysis": 6, "gui": 6,
+    "cli_integrate": 6, "cli_options": 6, "cli_recluster": 6, "cli_report": 6, "cli_compare": 6,
+    "cli_annotate": 6, "cli_analysis": 6, "gui": 6,
 }  # fmt: skip
 # Rooms of one floor that may call one another, because one prepares what the other consumes.
 SAME_FLOOR = {("analysis", "features"), ("features", "io"), ("viz", "io"), ("io", "viz")}

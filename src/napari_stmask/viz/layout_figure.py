@@ -102,12 +102,13 @@ def values_figure(
     axes = figure.add_subplot()
     placed = np.isfinite(points).all(axis=1)
     unknown = placed & ~np.isfinite(values)
-    axes.scatter(*points[unknown].T, s=2, c=UNASSIGNED_COLOUR, linewidths=0)
+    x, y = points.T
+    axes.scatter(x[unknown], y[unknown], s=2, c=UNASSIGNED_COLOUR, linewidths=0)
     # High values on top: they are what is looked for.
     shown = np.flatnonzero(placed & np.isfinite(values))
     shown = shown[np.argsort(values[shown], kind="stable")]
     drawn = axes.scatter(
-        *points[shown].T, s=2, c=values[shown], vmin=limits[0], vmax=limits[1], linewidths=0
+        x[shown], y[shown], s=2, c=values[shown], vmin=limits[0], vmax=limits[1], linewidths=0
     )
     axes.set(xticks=[], yticks=[])
     figure.colorbar(drawn, ax=axes, label=label, shrink=0.7)
