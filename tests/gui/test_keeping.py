@@ -13,6 +13,7 @@ import napari_stmask as stm
 from napari_stmask.core.errors import DataError, OutputError, ParameterError
 from napari_stmask.gui import layers
 from napari_stmask.gui.analyse.spot_values import show_values
+from napari_stmask.gui.colour_bars import has_colorbar
 from napari_stmask.gui.genes.regions import new_pattern
 from napari_stmask.gui.keeping import DESK, with_desk
 from napari_stmask.gui.layer_tuples import META, our_meta
@@ -69,7 +70,7 @@ def looks(viewer):
         row += [our_meta(layer).get("role"), our_meta(layer).get("key")]
         if kind == "image" and not layer.rgb:
             row += [tuple(layer.contrast_limits), layer.gamma, layer.colormap.name]
-            row += [np.asarray(layer.colormap.colors).round(4).tolist(), layer.colorbar.visible]
+            row += [np.asarray(layer.colormap.colors).round(4).tolist(), has_colorbar(layer)]
         if kind == "labels":
             row += [layer.contour, np.asarray(layer.data).tobytes(), layer.editable]
             row += [layer.get_color(1).round(4).tolist()]
@@ -221,3 +222,21 @@ def test_napari_saves_the_section_with_what_was_drawn(desk, tmp_path):
     assert "my regions" in [layer.name for layer in again.layers]
     with pytest.raises(DataError, match="No layer of a section"):
         save_section(str(path), [d for d in data if d[2] == "shapes"])
+
+
+def test_hidden_layers_get_their_colour_bar_when_they_are_shown(section):
+    viewer = ViewerModel()
+    item = session_of(viewer).add(section)
+    show_values(viewer, item, "entropy", "entropy", np.arange(section.n_spots), key="k")
+    layers.find_layer(viewer, item.id, "value").visible = False
+    again = ViewerModel()
+    other = session_of(again).add(with_desk(viewer, item))
+    found = layers.find_layer(again, other.id, "value")
+    assert not found.colorbar.visible
+    # It is not lost by saving once more before anybody looked.
+    third = ViewerModel()
+    last = session_of(third).add(with_desk(again, other))
+    layers.find_layer(third, last.id, "value").visible = True
+    assert layers.find_layer(third, last.id, "value").colorbar.visible
+    found.visible = True
+    assert found.colorbar.visible

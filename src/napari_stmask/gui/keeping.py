@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.section import Section
+from .colour_bars import has_colorbar
 from .export import snapshot
 from .layer_tuples import PASSING, our_meta, place_of_raster, to_rows_columns
 from .model import Item
@@ -119,7 +120,7 @@ def _common(layer: Layer, meta: dict[str, Any]) -> dict[str, Any]:
         looks["contrast_limits"] = [float(v) for v in layer.contrast_limits]
         looks["gamma"] = float(layer.gamma)
         looks["colormap"] = _colormap(layer.colormap)
-        looks["colorbar"] = bool(layer.colorbar.visible)
+        looks["colorbar"] = has_colorbar(layer)
     if kind == "labels":
         looks["contour"] = int(layer.contour)
         colors = getattr(layer.colormap, "color_dict", None)

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..viz.palette import UNASSIGNED_COLOUR, to_rgb
+from .colour_bars import show_colorbar
 from .layer_tuples import (
     LayerTuple,
     domains_layer,
@@ -157,8 +158,8 @@ def adopt(viewer: ViewerModel, item: Item, layer: Layer) -> None:
     looks = meta.pop("looks", {})
     if "contour" in looks:
         layer.contour = looks["contour"]
-    if "colorbar" in looks:
-        layer.colorbar.visible = looks["colorbar"]
+    if looks.get("colorbar"):
+        show_colorbar(layer)
     if meta.get("role") in ("domains", "selection"):
         layer.editable = False
         if meta.get("role") == "domains" and meta.get("key") in item.domains:
