@@ -308,16 +308,28 @@ def jobs(viewer, tissue: Tissue) -> None:
     shoot(viewer, f"desk-{tissue.name}-jobs.png")
 
 
+def layers_of(viewer) -> list[tuple]:
+    """What is kept: all layers but those that a dock shows for a moment."""
+    from napari_stmask.gui.layer_tuples import PASSING, our_meta
+
+    kept = []
+    for layer in viewer.layers:
+        meta = our_meta(layer)
+        passing = meta.get(PASSING) or layer.name.endswith("captions")
+        if not passing and (layer.visible or meta.get("role") != "selection"):
+            kept.append((layer.name, layer._type_string, layer.visible, meta.get("key")))
+    return kept
+
+
 def keep(viewer, session, tissue: Tissue) -> None:
     """Report and file; close; open: the same domains, names, colours, regions and layers."""
     import napari_stmask as stm
-    from napari_stmask.gui.layer_tuples import our_meta
 
     item = session.selected
     with tempfile.TemporaryDirectory() as folder:
         stm.report(item.section, Path(folder) / "report.html")
         path = stm.save_desk(viewer, Path(folder) / "desk.h5ad")
-        seen = [(x.name, x._type_string, x.visible, our_meta(x).get("key")) for x in viewer.layers]
+        seen = layers_of(viewer)
         states = {key: one.state for key, one in item.domains.items()}
         columns = item.section.adata.obs.astype(str)
         viewer.close()
@@ -326,7 +338,7 @@ def keep(viewer, session, tissue: Tissue) -> None:
         open_with(opening, path)
         viewer.reset_view()
         again = session.selected
-        back = [(x.name, x._type_string, x.visible, our_meta(x).get("key")) for x in viewer.layers]
+        back = layers_of(viewer)
         assert back == seen, (back, seen)
         for key, state in states.items():
             found = again.domains[key].state
