@@ -40,11 +40,14 @@ def colour_name(colour: str) -> str:
 def mixed(parts: Sequence[Part]) -> NDArray[np.float64]:
     """(n_spots, 3) sum of the colours in [0, 1], each as strong as its gene.
 
-    A gene is as strong as its place between its limits, the 1st and 99th percentile.
+    A gene is as strong as its place between its median over all spots and its 99th percentile:
+    from 0 on, genes that are found everywhere would turn all of the tissue white.
     """
     total = np.zeros((len(parts[0].values), 3))
     for part in parts:
-        low, high = default_limits(ordered(part.values))
+        _, high = default_limits(ordered(part.values))
+        low = float(np.nanmedian(part.values)) if np.isfinite(part.values).any() else 0.0
+        high = max(high, low + 1e-6)
         share = np.clip((np.nan_to_num(part.values) - low) / (high - low), 0, 1)
         total += share[:, None] * np.asarray(to_rgb([part.colour]))[0][:3]
     return np.clip(total, 0, 1)

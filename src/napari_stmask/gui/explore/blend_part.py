@@ -183,7 +183,7 @@ class BlendPart(QWidget):
         self.legend.setText(
             "Legend: "
             + ", ".join(f"{gene} {colour_name(colour)}" for gene, colour in parts)
-            + ". Where genes meet their colours add up."
+            + ". Colour begins at the median of a gene; where genes meet their colours add up."
         )
         self.legend.show()
 
