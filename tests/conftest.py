@@ -67,8 +67,20 @@ def call(
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With ``-n``: a file stays in one process, and all windows, which share a display, do."""
     for item in items:
-        name = "window" if "gui" in item.path.parts else str(item.path)
+        name = "window" if "gui" in item.path.parts else item.path.relative_to(ROOT).as_posix()
         item.add_marker(pytest.mark.xdist_group(name))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Windows in two processes would share the clipboard and the focus of one display."""
+    # pytest-xdist 3.8 writes the group into a field that pytest 9.2 no longer reads.
+    if session.config.getoption("loadgroup", False):
+        loose = [item.nodeid for item in session.items if "@" not in item.nodeid.rpartition("]")[2]]
+        if loose:
+            raise pytest.UsageError(
+                f"--dist loadgroup groups nothing with pytest {pytest.__version__}: "
+                "install the versions of constraints.txt"
+            )
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
