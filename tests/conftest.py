@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.main import get_command
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,22 +31,12 @@ def _no_cache_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield
 
 
-@cache
-def _command_of(app: Any) -> Any:
-    return get_command(app)
-
-
 @pytest.fixture
 def call(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
     """The command line: its exit code, and what it says on stdout and stderr."""
-    from typer import main
-
     from napari_stmask import cli
-
-    # Typer makes all commands anew in every call, which takes longer than most of them.
-    monkeypatch.setattr(main, "get_command", _command_of)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["napari-stmask", *map(str, arguments)])

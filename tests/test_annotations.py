@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from sklearn.metrics import adjusted_rand_score
 from tests.helpers import banded
-from typer.testing import CliRunner
 
 import napari_stmask as stm
 from napari_stmask.annotations import RECORD, annotation_columns
@@ -219,18 +218,13 @@ def test_an_outline_that_crosses_itself_keeps_both_loops(section, tmp_path) -> N
     assert side.sum() > 20
 
 
-def test_command(section, tmp_path) -> None:
-    from napari_stmask import cli_run
-    from napari_stmask.cli import app
-
-    cli_run.register(app)
+def test_command(call, section, tmp_path) -> None:
     source = stm.write(section, tmp_path / "in.h5ad")
     path = save(tmp_path / "a.geojson", [feature([square(0, 0, 900, 900)], name="A")])
     out = tmp_path / "out.h5ad"
-    arguments = ["annotate", str(source), str(path), "--name", "where", "--out", str(out)]
-    done = CliRunner().invoke(app, [*arguments, "--json"])
-    assert done.exit_code == 0, done.output
-    said = json.loads(done.stdout)
+    code, told, err = call("annotate", source, path, "--name", "where", "--out", out, "--json")
+    assert code == 0, err
+    said = json.loads(told)
     count = int(inside(section, 0, 0, 900, 900).sum())
     assert said["annotated"] == said["classes"]["A"] == count
     assert (stm.read(out).adata.obs["where"] == "A").sum() == count

@@ -14,7 +14,6 @@ import pytest
 from tests.helpers import banded
 
 import napari_stmask as stm
-from napari_stmask import cli
 from napari_stmask.core.histology import Histology
 from napari_stmask.io.spaceranger_writer import write_spaceranger
 
@@ -33,17 +32,6 @@ def good(tmp_path_factory) -> Path:
 @pytest.fixture
 def outs(good, tmp_path) -> Path:
     return Path(shutil.copytree(good, tmp_path / "my slide" / "outs"))
-
-
-@pytest.fixture
-def call(monkeypatch, capsys):
-    def run(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["napari-stmask", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        return int(stop.value.code or 0), capsys.readouterr().err
-
-    return run
 
 
 def matrix(outs: Path) -> Path:
@@ -129,7 +117,7 @@ def test_spoilt_folders(call, outs: Path, tmp_path: Path, spoil, words: str) -> 
     target.write_bytes(b"what was here before")
     spoil(outs)
     before = {p: p.read_bytes() for p in outs.rglob("*") if p.is_file()}
-    code, err = call("run", "spamask", outs, *FAST, "--out", target)
+    code, _, err = call("run", "spamask", outs, *FAST, "--out", target)
     assert code == 2, err
     assert err.count("\n") == 1
     assert "Traceback" not in err
@@ -148,7 +136,7 @@ def test_too_little_data(call, tmp_path: Path, rows: int, genes: int, words: str
     section, _ = banded(10, 12, 80)
     small = stm.Section(section.adata[:rows, :genes].copy(), platform="visium")
     path = stm.write(small, tmp_path / "small.h5ad")
-    code, err = call("run", "spamask", path, *FAST)
+    code, _, err = call("run", "spamask", path, *FAST)
     assert code == 2
     assert words in err
     assert "small.h5ad" in err
@@ -157,14 +145,14 @@ def test_too_little_data(call, tmp_path: Path, rows: int, genes: int, words: str
 def test_more_domains_than_spots(call, tmp_path: Path) -> None:
     section, _ = banded(10, 12, 80)
     path = stm.write(stm.Section(section.adata[:40].copy()), tmp_path / "s.h5ad")
-    code, err = call("run", "spamask", path, *FAST[:-2], "--n-domains", "41")
+    code, _, err = call("run", "spamask", path, *FAST[:-2], "--n-domains", "41")
     assert code == 2
     assert "41 domains were asked of 40 spots" in err
 
 
 def test_principal_components_are_no_counts(call, data_dir) -> None:
     path = data_dir / "pca200_benchmarkst" / "DLPFC_151507_pca200.h5ad"
-    code, err = call("run", "spamask", path, *FAST)
+    code, _, err = call("run", "spamask", path, *FAST)
     assert code == 2
     assert "expected raw counts" in err
     assert path.name in err
@@ -178,7 +166,7 @@ def test_full_disk_keeps_the_old_file(call, good, tmp_path: Path, monkeypatch) -
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("anndata.AnnData.write_h5ad", full)
-    code, err = call("run", "spamask", good, *FAST, "--out", target)
+    code, _, err = call("run", "spamask", good, *FAST, "--out", target)
     assert code == 2
     assert "No space left on device" in err.splitlines()[-1]
     assert target.read_bytes() == b"what was here before"
@@ -192,7 +180,7 @@ def test_unwritable_output_is_said_before_the_run(call, good, tmp_path: Path) ->
         (tmp_path / "o.xlsx", "xlsx"),
         (Path("/proc/o.h5ad"), "Nothing can be written to /proc"),
     ):
-        code, err = call("run", "spamask", good, "--epochs", "5000", "--out", target)
+        code, _, err = call("run", "spamask", good, "--epochs", "5000", "--out", target)
         assert code == 2
         assert words in err
         assert err.count("\n") == 1

@@ -235,3 +235,12 @@ def test_counts_in_a_layer(call, tmp_path) -> None:
     assert "raw counts" in call("run", "spamask", path, *FAST)[2]
     code, _, err = call("run", "spamask", path, *FAST, "--counts-layer", "raw")
     assert code == 0, err
+
+
+def test_a_second_call_adds_no_command_again(call) -> None:
+    from napari_stmask import cli
+
+    call("methods")
+    before = len(cli.app.registered_groups), len(cli.app.registered_commands)
+    call("methods")
+    assert (len(cli.app.registered_groups), len(cli.app.registered_commands)) == before

@@ -17,7 +17,7 @@ import typer
 import yaml
 
 import napari_stmask as stm
-from napari_stmask import cli, cli_run
+from napari_stmask import cli
 from napari_stmask.core.params import FieldInfo, Params, describe
 from napari_stmask.models import available, params_of, predictors
 
@@ -206,8 +206,7 @@ def test_blocks_that_do_not_run_are_python_too() -> None:
 
 @pytest.fixture(scope="module")
 def command() -> click.Group:
-    cli_run.register(cli.app)
-    group = typer.main.get_command(cli.app)
+    group = typer.main.get_command(cli.whole_app())
     assert hasattr(group, "commands")
     return group
 

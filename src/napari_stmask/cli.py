@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,7 @@ from .core.errors import ParameterError, StmaskError
 if TYPE_CHECKING:
     from .core.section import Section
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "whole_app"]
 
 app = typer.Typer(
     name="napari-stmask",
@@ -281,13 +282,20 @@ def score(
 cli_analysis.register(app)
 
 
-def main() -> None:
-    """Run the command line; a user's mistake ends in one line on stderr and exit code 2."""
+@cache
+def whole_app() -> typer.Typer:
+    """The command line with the commands of the methods, which are added to `app` only once."""
     from . import cli_run
 
     cli_run.register(app)
+    return app
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one line on stderr and exit code 2."""
+    whole = whole_app()
     try:
-        app()
+        whole()
     except StmaskError as error:
         typer.echo(f"napari-stmask: {error}", err=True)
         sys.exit(2)

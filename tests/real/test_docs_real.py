@@ -7,9 +7,6 @@ import re
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
-
-from napari_stmask.cli import app
 
 NONE, TIMES = "\u2013", "\u00d7"
 PAGE = Path(__file__).parents[2] / "docs" / "files.md"
@@ -25,12 +22,11 @@ def test_there_are_rows() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row[0]} {row[1]}")
-def test_info(row: list[str], data_dir: Path) -> None:
+def test_info(row: list[str], data_dir: Path, call) -> None:
     file, options, platform, spots, genes, um, image = row
-    arguments = ["info", str(data_dir / file), *options.strip(NONE).split(), "--json"]
-    done = CliRunner().invoke(app, arguments)
-    assert done.exit_code == 0, done.output
-    (found,) = json.loads(done.stdout)["sections"]
+    code, out, err = call("info", data_dir / file, *options.strip(NONE).split(), "--json")
+    assert code == 0, err
+    (found,) = json.loads(out)["sections"]
     assert found["platform"] == platform
     assert f"{found['spots']:,}" == spots
     assert f"{found['genes']:,}" == genes
