@@ -51,7 +51,7 @@ def desk(section, make_result):
     viewer.add_shapes(
         [np.array([[40, 40], [40, 120], [110, 120.0]]), np.array([[50, 50], [90, 90]])],
         shape_type=["polygon", "line"], edge_color=["red", "blue"], name="my regions",
-        features={"class": ["a", "b"]},
+        features={"class": ["a", "b"]}, text="{class}", edge_width=[2, 5], scale=(0.5, 0.5),
     )  # fmt: skip
     pattern = new_pattern(viewer, item)
     pattern.data[10:20, 10:30] = 2
@@ -59,6 +59,11 @@ def desk(section, make_result):
     session.choose_gene(item.id, "gene1")
     viewer.layers.move(0, 2)
     return viewer, item
+
+
+def world_of(layer):
+    """Corners of every shape in the world."""
+    return [np.round([layer.data_to_world(c) for c in shape], 4).tolist() for shape in layer.data]
 
 
 def looks(viewer):
@@ -78,8 +83,10 @@ def looks(viewer):
             row += [np.asarray(layer.face_color).round(4).tolist(), layer.size.mean().round(3)]
             row += [sorted(layer.features)]
         if kind == "shapes":
-            row += [list(layer.shape_type), [np.round(d, 4).tolist() for d in layer.data]]
+            row += [list(layer.shape_type), world_of(layer)]
             row += [np.round(layer.edge_color, 4).tolist(), layer.features.to_dict("list")]
+            width = np.array(layer.edge_width) * layer.scale[-1]
+            row += [layer.text.model_dump(mode="json"), list(layer.text.values), width.round(4)]
         elif kind == "image":
             data = layer.data[-1] if layer.multiscale else layer.data
             row += [np.nan_to_num(np.asarray(data, dtype=float), nan=-9).round(4).tobytes()]

@@ -215,7 +215,9 @@ def _shapes(layer: Layer, item: Item) -> dict[str, Any]:
         "vertices": vertices,
         "edge_color": np.asarray(layer.edge_color, dtype=float).tolist(),
         "face_color": np.asarray(layer.face_color, dtype=float).tolist(),
-        "edge_width": [float(w) for w in layer.edge_width],
+        # In units of the world, in which the shapes come back.
+        "edge_width": [float(w * layer.scale[-1]) for w in layer.edge_width],
+        "text": layer.text.model_dump(mode="json"),
         "features": {
             str(c): [v if isinstance(v, _PLAIN) else str(v) for v in features[c].tolist()]
             for c in features

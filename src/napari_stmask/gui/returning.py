@@ -151,6 +151,7 @@ def _shapes(item: Item, one: Mapping[str, Any], meta: dict[str, Any]) -> LayerTu
         "face_color": np.asarray(one["face_color"]),
         "edge_width": list(one["edge_width"]),
         "features": one.get("features") or None,
+        "text": one.get("text"),
         "units": ("um", "um") if item.section.um_per_px else ("pixel", "pixel"),
     }
     if meta:

@@ -76,7 +76,7 @@ def make(viewer: ViewerModel, item: Item, column: str) -> Shapes:
 
 
 def ready(layer: Shapes, item: Item) -> None:
-    """Outlines of a fitting width and the names of classes, which the file does not keep."""
+    """Outlines of a fitting width, and the names of classes on the shapes."""
     width = _EDGE * item.section.lattice.pitch * (item.section.um_per_px or 1.0)
     width /= float(layer.scale[-1])
     layer.current_edge_width = width
