@@ -124,3 +124,11 @@ def test_curves_draw_every_term() -> None:
     drawn = {axes.get_title(): axes.lines[0].get_ydata() for axes in figure.axes}
     assert set(drawn) == {"a", "b"}
     np.testing.assert_array_equal(drawn["a"], [3, 2, 1])
+
+
+def test_networks_of_a_run_share_the_field_of_a_term() -> None:
+    figure = curves_figure({"a": [3.0, 2.0], "b (x)": [1.0], "a (2)": [4.0, 1.0], "a (12)": [5.0]})
+    drawn = {
+        axes.get_title(): [line.get_ydata().tolist() for line in axes.lines] for axes in figure.axes
+    }
+    assert drawn == {"a": [[3, 2], [4, 1], [5]], "b (x)": [[1]]}

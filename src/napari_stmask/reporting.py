@@ -17,7 +17,7 @@ from .analysis.scores import against_truth
 from .core.errors import DataError, OutputError, ParameterError
 from .core.params import describe
 from .core.provenance import now, read_record, records, versions
-from .core.section import Section
+from .core.section import PLATFORM_NAMES, Section
 from .io.atomic import atomic_path, check_target
 from .io.domains_of import Partition, domains_of
 from .io.originals import check_originals
@@ -106,7 +106,7 @@ def _facts(section: Section) -> dict[str, str]:
     image = section.image
     size = (0, 0) if image is None else image.levels[0].shape[:2]
     return {
-        "Platform": section.platform,
+        "Platform": PLATFORM_NAMES[section.platform],
         "Spots": f"{section.n_spots:,}",
         "Genes": f"{section.n_genes:,}",
         "Scale": f"{section.um_per_px:.4g} \u00b5m per unit" if section.um_per_px else "unknown",

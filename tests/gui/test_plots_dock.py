@@ -24,6 +24,7 @@ def desk(make_napari_viewer, section, make_result):
     viewer = make_napari_viewer()
     result = make_result(section, k=3)
     result.record["losses"] = {"total": [4.0, 2.0, 1.0], "links": [1.0, 0.5, 0.25]}
+    result.record["losses"]["links (2)"] = [2.0, 0.5]
     item = fill(viewer, section, result)
     dock = open_dock(viewer, "Plots")
     viewer.window._qt_window.resize(1200, 900)
@@ -253,10 +254,16 @@ def test_losses_scaled_and_single(desk):
     _, dock, _ = desk
     go(dock, "Losses")
     part = dock.losses
-    assert part.chart.curves == {"total": [1.0, 0.5, 0.25], "links": [1.0, 0.5, 0.25]}
+    assert "total" in part.key.text()
+    assert "links" in part.key.text()
+    shown = {term: [c.tolist() for c in curves] for term, curves in part.chart.curves.items()}
+    assert shown == {"total": [[1.0, 0.5, 0.25]], "links": [[1.0, 0.5, 0.25], [1.0, 0.25]]}
+    assert [part.term.itemText(i) for i in range(1, part.term.count())] == ["total", "links"]
+    assert "links of 2 networks (median): from 1 to 0.25" in part.chart.accessibleDescription()
     part.term.setCurrentIndex(part.term.findData("total"))
     part.term.activated.emit(part.term.currentIndex())
-    assert part.chart.curves == {"total": [4.0, 2.0, 1.0]}
+    (total,) = part.chart.curves["total"]
+    assert total.tolist() == [4.0, 2.0, 1.0]
     table = part.table(part._losses())
     assert table["epoch"].tolist() == [1, 2, 3]
     assert table["links"].tolist() == [1.0, 0.5, 0.25]

@@ -18,9 +18,18 @@ from .histology import Histology
 from .joint import Joint, joint_of
 from .lattice import Lattice, detect_lattice
 
-__all__ = ["Platform", "Section", "count_problem", "shallow_copy"]
+__all__ = ["PLATFORM_NAMES", "Platform", "Section", "count_problem", "shallow_copy"]
 
 Platform = Literal["visium", "visium_hd", "stereoseq", "st", "imaging", "unknown"]
+PLATFORM_NAMES: dict[Platform, str] = {
+    "visium": "Visium",
+    "visium_hd": "Visium HD",
+    "stereoseq": "Stereo-seq",
+    "st": "Spatial Transcriptomics (ST)",
+    "imaging": "Imaging-based",
+    "unknown": "Unknown platform",
+}
+"""How platforms are called in text."""
 
 VISIUM_PITCH_UM = 100.0
 _PITCH_UM = {"visium": VISIUM_PITCH_UM, "st": 200.0}

@@ -11,7 +11,7 @@ from anndata import AnnData
 
 from ..core.errors import DataError
 from ..core.histology import Histology, checked_affine, inverse, swap_axes
-from ..core.section import Section
+from ..core.section import PLATFORM_NAMES, Section
 from ..viz.raster import SpotRaster, rasterise
 from .layer_tuples import our_meta
 
@@ -23,14 +23,6 @@ __all__ = ["Loaded", "inside_image", "layer_to_histology", "load_path", "load_sa
 Loaded = list[tuple[Section, SpotRaster]]
 INSIDE_ENOUGH = 0.95
 _TIMES = "\u00d7"
-_PLATFORMS = {
-    "visium": "Visium",
-    "visium_hd": "Visium HD",
-    "stereoseq": "Stereo-seq",
-    "st": "Spatial Transcriptomics (ST)",
-    "imaging": "Imaging-based",
-    "unknown": "Unknown platform",
-}
 
 
 def load_path(path: str | Path, options: Mapping[str, Any] | None = None) -> Loaded:
@@ -63,7 +55,7 @@ def report(section: Section) -> list[tuple[str, str]]:
     scale = f"{section.um_per_px:.4g} µm per pixel" if section.um_per_px else "unknown scale"
     rows = [
         ("Section", section.name),
-        ("Platform", _PLATFORMS[section.platform]),
+        ("Platform", PLATFORM_NAMES[section.platform]),
         ("Size", f"{section.n_spots:,} spots {_TIMES} {section.n_genes:,} genes"),
         ("Scale", scale),
     ]

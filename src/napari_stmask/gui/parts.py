@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Iterable
 
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QGuiApplication, QIcon, QShowEvent
@@ -28,6 +29,7 @@ __all__ = [
     "MessageStrip",
     "Page",
     "SectionCombo",
+    "color_key",
     "copy_text",
     "dock_of",
     "narrow_combo",
@@ -56,6 +58,19 @@ def plain_label(text: str = "") -> QLabel:
 def plain_tip(text: str) -> str:
     """A tooltip that shows names from files as they are, not as markup."""
     return f"<qt>{html.escape(text)}</qt>" if "<" in text else text
+
+
+def color_key(names: Iterable[str], colors: Iterable[str], most: int = 16) -> str:
+    """Markup of names, each beside a square of its colour; those beyond ``most`` are counted.
+
+    Names are shown as they are, and none is parted from its square.
+    """
+    entries = [
+        f'<span style="color:{color}">\u25a0</span>&nbsp;{html.escape(name).replace(" ", "&nbsp;")}'
+        for name, color in zip(names, colors, strict=False)
+    ]
+    more = len(entries) - most
+    return " &nbsp; ".join(entries[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 class _Scroll(QScrollArea):

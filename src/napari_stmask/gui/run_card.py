@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import time
 
 import numpy as np
@@ -24,7 +23,7 @@ from qtpy.QtWidgets import (
 
 from ..viz.palette import PALETTE
 from .guard import slot
-from .parts import Fold, MessageStrip, plain_label
+from .parts import Fold, MessageStrip, color_key, plain_label
 from .runner import Event, Job, Runner
 
 __all__ = ["RunCard"]
@@ -204,11 +203,7 @@ class RunCard(QFrame):
             item = pg.PlotCurveItem(pen=pg.mkPen(color, width=2), antialias=True)
             self.box.addItem(item)
             self._curves[name] = ([], [], item)
-            # A name stays on the line of its colour.
-            said = html.escape(name).replace(" ", "&nbsp;")
-            entry = f'<span style="color:{color}">\u25a0</span>&nbsp;{said}'
-            old = self.legend.text()
-            self.legend.setText(f"{old}&nbsp;&nbsp; {entry}" if old else entry)
+            self.legend.setText(color_key(self._curves, PALETTE))
             self.plot.show()
         return self._curves[name]
 

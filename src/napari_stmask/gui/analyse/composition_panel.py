@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from ...viz.palette import UNASSIGNED_COLOUR, stored_colors
 from ..fields import make_button
 from ..guard import slot
 from ..model import DomainSet, Item
-from ..parts import copy_text, narrow_combo, plain_label
+from ..parts import color_key, copy_text, narrow_combo, plain_label
 from .charts import BarChart, ViolinChart
 from .panel import Panel
 from .recipe import command_of, python_of
@@ -166,7 +165,7 @@ class CompositionPanel(Panel):
         shares = shares.T if by_category else shares
         self.bars.show_shares(shares[:_ROWS], rows[:_ROWS], parts, colors, label)
         # In order from left to right, so that colour is not all that tells parts from one another.
-        self.legend.setText(_swatches(parts[:_ROWS], colors[:_ROWS]))
+        self.legend.setText(color_key(parts, colors, _ROWS))
         self.legend.setVisible(True)
         cut = len(rows) > _ROWS or len(parts) > _ROWS
         self.cut.setText(f"The first {_ROWS} rows are drawn and the first {_ROWS} parts named.")
@@ -261,14 +260,6 @@ def _composed(section: Section, labels: pd.Series, column: str) -> Steps[Composi
 def _names(main: Composition) -> tuple[list[str], list[str]]:
     """Domains and categories."""
     return [str(n) for n in main.counts.index], [str(n) for n in main.counts.columns]
-
-
-def _swatches(names: list[str], colors: list[str]) -> str:
-    """Names with a square of their colour, as markup; names are shown as they are."""
-    return " &nbsp; ".join(
-        f'<span style="color:{color}">\u25a0</span>&nbsp;{html.escape(name)}'
-        for name, color in zip(names, colors, strict=True)
-    )
 
 
 def _facts(main: Composition | Spread) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -21,6 +20,7 @@ from ..analyse.exporting import ExportRow
 from ..analyse.work import StepWorker
 from ..fields import make_button
 from ..guard import Failure, slot
+from ..parts import color_key
 from .known import Known, Look
 from .umap_chart import UmapChart
 
@@ -104,7 +104,7 @@ class UmapPart(QWidget):
             return
         colors = section_colors(len(known.labels))
         domains = (*self._look.colors, UNASSIGNED_COLOUR)
-        self.legend.setText(_legend(known.labels, colors))
+        self.legend.setText(color_key(known.labels, colors))
         self.chart.show_layouts(
             found,
             ((known.codes, colors), (known.domains, domains)),
@@ -194,11 +194,4 @@ def _figure(known: Known, found: Layouts, look: Look) -> Any:
             "section": (known.codes, known.labels, section_colors(len(known.labels))),
             "domain": (known.domains, look.names, look.colors),
         },
-    )
-
-
-def _legend(names: tuple[str, ...], colors: list[str]) -> str:
-    return "&nbsp;&nbsp; ".join(
-        f'<span style="color:{color}">\u25a0</span>&nbsp;{html.escape(name)}'
-        for name, color in zip(names, colors, strict=True)
     )

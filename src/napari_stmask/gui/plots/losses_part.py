@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pyqtgraph as pg
-from qtpy.QtWidgets import QComboBox, QFormLayout
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel
 
-from ...viz.curves import curves_figure
+from ...viz.curves import by_term, curves_figure
 from ...viz.palette import PALETTE
 from ..analyse.charts import Chart
 from ..guard import slot
 from ..model import DomainSet, Item
-from ..parts import narrow_combo
+from ..parts import color_key, narrow_combo
 from .part import PlotPart
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CurveChart", "LossesPart"]
 
+Terms = dict[str, list[NDArray[np.float64]]]
+"""Term of the loss -> a curve for each network."""
 _ALL = ""
 _POINTS = 2000
 
@@ -31,11 +34,11 @@ class CurveChart(Chart):
 
     def __init__(self, name: str) -> None:
         super().__init__(name, 260)
-        self.curves: dict[str, list[float]] = {}
+        self.curves: Terms = {}
         self._label = ""
 
-    def show_curves(self, curves: dict[str, list[float]], label: str) -> None:
-        """Draw one curve a term, in the order given."""
+    def show_curves(self, curves: Terms, label: str) -> None:
+        """Draw the curves of every term, those of one term in one colour."""
         self.curves, self._label = curves, label
         self.redraw()
 
@@ -44,17 +47,22 @@ class CurveChart(Chart):
         self.box.clear()
         if not getattr(self, "curves", None):
             return
-        for place, values in enumerate(self.curves.values()):
-            stride = max(1, len(values) // _POINTS)
-            x = np.arange(1, len(values) + 1)[::stride]
-            pen = pg.mkPen(PALETTE[place % len(PALETTE)], width=2)
-            self.box.addItem(pg.PlotCurveItem(x, np.asarray(values)[::stride], pen=pen))
+        for place, networks in enumerate(self.curves.values()):
+            pen = pg.mkPen(PALETTE[place % len(PALETTE)], width=2 if len(networks) == 1 else 1)
+            for values in networks:
+                stride = max(1, len(values) // _POINTS)
+                x = np.arange(1, len(values) + 1)[::stride]
+                self.box.addItem(pg.PlotCurveItem(x, values[::stride], pen=pen))
         self.axes[0].setLabel(self._label)
         self.axes[1].setLabel("epoch")
         self.box.autoRange(padding=0.04)
-        self.describe(
-            "; ".join(f"{n}: from {v[0]:.4g} to {v[-1]:.4g}" for n, v in self.curves.items())
-        )
+        self.describe("; ".join(map(_said, self.curves, self.curves.values())))
+
+
+def _said(term: str, networks: list[NDArray[np.float64]]) -> str:
+    first, last = (np.median([curve[end] for curve in networks]) for end in (0, -1))
+    of = "" if len(networks) == 1 else f" of {len(networks)} networks (median)"
+    return f"{term}{of}: from {first:.4g} to {last:.4g}"
 
 
 class LossesPart(PlotPart):
@@ -71,6 +79,9 @@ class LossesPart(PlotPart):
         self.term.activated.connect(self._show)
         form.addRow("Term", self.term)
         self.body.addLayout(form)
+        self.key = QLabel()
+        self.key.setWordWrap(True)
+        self.body.addWidget(self.key)
         self.chart = CurveChart("Loss curves")
         self.body.addWidget(self.chart)
 
@@ -79,12 +90,12 @@ class LossesPart(PlotPart):
         self.item, self.domains = item, domains
         losses = self._losses()
         self.explain("" if losses else "This result has no loss curves: nothing was trained.")
-        for widget in (self.term, self.chart):
+        for widget in (self.term, self.key, self.chart):
             widget.setVisible(bool(losses))
         wanted = self.term.currentData()
         self.term.clear()
         self.term.addItem("All, scaled to their start", _ALL)
-        for name in losses:
+        for name in by_term(losses):
             self.term.addItem(name, name)
         self.term.setCurrentIndex(max(0, self.term.findData(wanted)))
         self._show()
@@ -98,14 +109,16 @@ class LossesPart(PlotPart):
     def _show(self) -> None:
         losses, term = self._losses(), self.term.currentData() or _ALL
         self.offer(losses or None)
+        terms = by_term(losses)
         if term == _ALL:
-            scaled = {n: [x / (abs(v[0]) or 1.0) for x in v] for n, v in losses.items()}
+            scaled = {n: [v / (abs(v[0]) or 1.0) for v in all_] for n, all_ in terms.items()}
             self.chart.show_curves(scaled, "share of the first value")
-        elif term in losses:
-            self.chart.show_curves({term: losses[term]}, term)
+        elif term in terms:
+            self.chart.show_curves({term: terms[term]}, term)
+        self.key.setText(color_key(self.chart.curves, PALETTE))
 
     def table(self, taken: dict[str, list[float]]) -> pd.DataFrame:
-        """One row an epoch, one column a term."""
+        """One row an epoch, one column a term and network."""
         frame = pd.DataFrame({name: pd.Series(values) for name, values in taken.items()})
         frame.insert(0, "epoch", np.arange(1, len(frame) + 1))
         return frame

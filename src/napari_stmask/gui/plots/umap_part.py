@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ from ..background import Background
 from ..fields import make_button
 from ..guard import Failure, slot
 from ..model import DomainSet, Item
-from ..parts import copy_text, narrow_combo
+from ..parts import color_key, copy_text, narrow_combo
 from .colouring import DOMAINS, GENE, Colouring, choices, colouring
 from .part import PlotPart
 from .spot_map import SpotMap
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["UmapPart"]
 
-_LEGEND = 16
 """Most names below the map."""
 
 
@@ -312,9 +310,4 @@ def _legend(shown: Colouring) -> str:
         ends = [(shown.colors[0], f"{low:.3g}"), (shown.colors[-2], f"{high:.3g}")]
     else:
         ends = list(zip(shown.colors, shown.names, strict=False))
-    text = "&nbsp;&nbsp; ".join(
-        f'<span style="color:{color}">\u25a0</span>&nbsp;{html.escape(name)}'
-        for color, name in ends[:_LEGEND]
-    )
-    more = len(ends) - _LEGEND
-    return text + (f" and {more} more" if more > 0 else "")
+    return color_key([name for _, name in ends], [color for color, _ in ends])
