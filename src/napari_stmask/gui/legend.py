@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QModelIndex
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QColorDialog, QComboBox, QFormLayout, QGridLayout
 
@@ -18,7 +17,7 @@ from .domain_numbers import DomainNumbers, NumbersReader
 from .export_button import ExportButton, ReportButton
 from .fields import make_button
 from .guard import Failure, slot
-from .legend_model import AREA, COLOR, COUNT, MARKERS, NAME, LegendModel
+from .legend_model import AREA, COUNT, MARKERS, NAME, LegendModel
 from .legend_table import LegendTable
 from .parts import Fold, MessageStrip, Page, SectionCombo, copy_text, narrow_combo, plain_label
 from .scores_table import ScoresTable
@@ -104,8 +103,7 @@ class DomainsDock(Page):
         self.numbers.found.connect(self._on_numbers)
         self.numbers.failed.connect(self.show_failure)
         self.table = LegendTable(self.model)
-        self.table.doubleClicked.connect(self._on_double_click)
-        self.table.color_wanted.connect(self._on_double_click)
+        self.table.color_wanted.connect(self._on_color_wanted)
         self.table.move_wanted.connect(self._move)
         self.table.selectionModel().selectionChanged.connect(self._enable)
         self.body.addWidget(self.table)
@@ -284,14 +282,14 @@ class DomainsDock(Page):
             spots.visible = "pots" in style
 
     @slot
-    def _on_double_click(self, index: QModelIndex) -> None:
+    def _on_color_wanted(self, row: int) -> None:
         domains = self.session.selected_domains
-        if index.column() != COLOR or domains is None:
+        if domains is None:
             return
-        old = QColor(domains.state.colors[index.row()])
+        old = QColor(domains.state.colors[row])
         chosen = QColorDialog.getColor(old, self, "Colour of the domain")
         if chosen.isValid():
-            self.recolour(index.row(), chosen.name())
+            self.recolour(row, chosen.name())
 
     def recolour(self, row: int, color: str) -> None:
         """Give a domain another colour."""

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Signal
-from qtpy.QtGui import QColor
+from qtpy.QtCore import QModelIndex, QObject, Qt
 
-from ..viz.palette import readable_text
 from .domain_numbers import DomainNumbers
 from .guard import Failure
 from .model import DomainState
 from .parts import plain_tip
 from .session import Session
+from .swatch_table import COLOR, NAME, SwatchModel
 
 __all__ = [
     "AREA",
@@ -27,8 +26,7 @@ __all__ = [
     "LegendModel",
 ]
 
-COLOR, NAME, COUNT, SHARE, AREA, CONFIDENCE, SHOWN, MARKERS = range(8)
-_HEADERS = ("", "Domain", "Spots", "%", "mm\u00b2", "Conf.", "Show", "Top markers")
+COUNT, SHARE, AREA, CONFIDENCE, SHOWN, MARKERS = range(NAME + 1, NAME + 7)
 _TIPS = (
     "Double-click to change the colour.",
     "Double-click to rename.",
@@ -43,10 +41,12 @@ _NOWHERE = QModelIndex()
 Role = Qt.ItemDataRole
 
 
-class LegendModel(QAbstractTableModel):
+class LegendModel(SwatchModel):
     """Rows are the domains of the session's selected result; edits go through the session."""
 
-    failed = Signal(object)
+    HEADERS = ("", "Domain", "Spots", "%", "mm\u00b2", "Conf.", "Show", "Top markers")
+    TIPS = _TIPS
+    NUMBERS = (COUNT, SHARE, AREA, CONFIDENCE)
 
     def __init__(self, session: Session, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -66,8 +66,8 @@ class LegendModel(QAbstractTableModel):
         counts = domains.drawn.counts.tolist() if domains else []
         if keep and state is not None and len(counts) == self.rowCount():
             self._state, self._counts = state, counts
-            last = self.index(len(counts) - 1, len(_HEADERS) - 1)
-            self.dataChanged.emit(self.index(0, 0), last)
+            if counts:
+                self.all_changed()
             return False
         self.beginResetModel()
         self._state, self._counts = state, counts
@@ -78,27 +78,11 @@ class LegendModel(QAbstractTableModel):
         """Show area, certainty and markers, or nothing while they are not known."""
         self.facts = facts
         if self.rowCount():
-            last = self.index(self.rowCount() - 1, len(_HEADERS) - 1)
-            self.dataChanged.emit(self.index(0, AREA), last)
+            self.all_changed()
 
     def rowCount(self, parent: QModelIndex = _NOWHERE) -> int:
         """Number of domains."""
         return 0 if parent.isValid() or self._state is None else len(self._state.names)
-
-    def columnCount(self, parent: QModelIndex = _NOWHERE) -> int:
-        """Number of columns."""
-        return 0 if parent.isValid() else len(_HEADERS)
-
-    def headerData(
-        self, section: int, orientation: Qt.Orientation, role: int = Role.DisplayRole
-    ) -> Any:
-        """Titles of the columns."""
-        if orientation == Qt.Orientation.Horizontal:
-            if role == Role.DisplayRole:
-                return _HEADERS[section]
-            if role == Role.ToolTipRole:
-                return _TIPS[section]
-        return None
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlag:
         """Names can be edited, visibility can be ticked."""
@@ -120,17 +104,9 @@ class LegendModel(QAbstractTableModel):
             # Long names are cut short in the cell.
             long = {NAME: state.names[row], MARKERS: self._fact(row, column) or ""}.get(column)
             return plain_tip(f"{long}\n{_TIPS[column]}" if long else _TIPS[column])
-        if role == Role.TextAlignmentRole and column in (COUNT, SHARE, AREA, CONFIDENCE):
-            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        if role == Role.TextAlignmentRole and column == COLOR:
-            return Qt.AlignmentFlag.AlignCenter
-        if column == COLOR and role == Role.BackgroundRole:
-            return QColor(state.colors[row])
-        if column == COLOR and role == Role.ForegroundRole:
-            return QColor(readable_text(state.colors[row]))
         if column == SHOWN and role == Role.CheckStateRole:
             return Qt.CheckState.Checked if state.shown[row] else Qt.CheckState.Unchecked
-        return None
+        return self.looks(column, role, state.colors[row])
 
     def _text(self, state: DomainState, row: int, column: int) -> str | None:
         if column == NAME:

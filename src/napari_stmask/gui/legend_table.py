@@ -4,43 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from qtpy.QtCore import QItemSelectionModel, QModelIndex, Qt, Signal
+from qtpy.QtCore import QItemSelectionModel, Qt, Signal
 from qtpy.QtGui import QKeyEvent, QResizeEvent
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+from qtpy.QtWidgets import QAbstractItemView
 
-from .legend_model import AREA, COLOR, CONFIDENCE, COUNT, MARKERS, NAME, SHARE, SHOWN, LegendModel
+from .legend_model import AREA, COLOR, CONFIDENCE, COUNT, MARKERS, SHARE, SHOWN, LegendModel
+from .swatch_table import SwatchTable
 
 __all__ = ["LegendTable"]
 
-_ROW = 26
 _WIDTHS = {COLOR: 34, COUNT: 52, SHARE: 46, AREA: 50, CONFIDENCE: 46, SHOWN: 44}
 _SHARES, _WIDE, _MARKERS = 390, 520, 150
 """Widths from which shares and markers have a column, and how wide that of the markers is."""
 
 
-class LegendTable(QTableView):
-    """Return and F2 on a swatch ask for another colour, Alt with an arrow moves a domain."""
+class LegendTable(SwatchTable):
+    """Alt with an arrow moves a domain."""
 
-    color_wanted = Signal(QModelIndex)
     move_wanted = Signal(int)
+    MOST = 12
 
     def __init__(self, model: LegendModel) -> None:
-        super().__init__()
-        self.setModel(model)
-        self.setAccessibleName("Legend of the domains")
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        super().__init__(model, "Legend of the domains", _WIDTHS | {MARKERS: _MARKERS})
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(_ROW)
-        header = self.horizontalHeader()
-        header.setMinimumSectionSize(30)
-        for column, width in (*_WIDTHS.items(), (MARKERS, _MARKERS)):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
-            header.resizeSection(column, width)
-        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
         self.setColumnHidden(MARKERS, True)
 
     def rows(self) -> list[int]:
@@ -59,11 +45,6 @@ class LegendTable(QTableView):
             if row <= last:
                 chooser.select(model.index(row, 0), flag.Select | flag.Rows)
 
-    def fit(self) -> None:
-        """Be as high as the rows ask for, three at least and twelve at most."""
-        rows = min(max(self.model().rowCount(), 3), 12)
-        self.setFixedHeight(rows * _ROW + self.horizontalHeader().height() + 6)
-
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Show the markers where there is room for them."""
         super().resizeEvent(event)
@@ -72,13 +53,7 @@ class LegendTable(QTableView):
         self.setColumnHidden(SHARE, width < _SHARES)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Ask for a colour or another place, else what tables do."""
-        index = self.currentIndex()
-        keys = (Qt.Key.Key_Return, Qt.Key.Key_Enter, Qt.Key.Key_F2)
-        if index.isValid() and index.column() == COLOR and event.key() in keys:
-            event.accept()
-            self.color_wanted.emit(index)
-            return
+        """Ask for another place, else what the table of swatches does."""
         step = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}.get(Qt.Key(event.key()))
         if step is not None and event.modifiers() & Qt.KeyboardModifier.AltModifier:
             event.accept()
