@@ -15,9 +15,10 @@ import napari_stmask as stm
 from napari_stmask.analysis.gene_set_scores import gene_set_score
 from napari_stmask.gui.analyse.spot_values import ROLE
 from napari_stmask.gui.commands import open_dock
-from napari_stmask.gui.explore.limits import default_limits, followed, ordered
+from napari_stmask.gui.explore.limits import followed
 from napari_stmask.gui.layer_tuples import our_meta
 from napari_stmask.gui.layers import find_layer
+from napari_stmask.gui.limits import default_limits, ordered
 from napari_stmask.gui.session import session_of
 
 

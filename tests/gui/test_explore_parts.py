@@ -15,7 +15,8 @@ from napari_stmask.core.section import Section
 from napari_stmask.gui.explore.beside import cells
 from napari_stmask.gui.explore.blend import Part, mixed, picture
 from napari_stmask.gui.explore.gene_index import index_of
-from napari_stmask.gui.explore.limits import default_limits, followed, ordered, together
+from napari_stmask.gui.explore.limits import followed, together
+from napari_stmask.gui.limits import default_limits, ordered
 
 
 def indexed(names, means=None, **columns):

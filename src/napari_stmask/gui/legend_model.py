@@ -66,8 +66,7 @@ class LegendModel(SwatchModel):
         counts = domains.drawn.counts.tolist() if domains else []
         if keep and state is not None and len(counts) == self.rowCount():
             self._state, self._counts = state, counts
-            if counts:
-                self.all_changed()
+            self.all_changed()
             return False
         self.beginResetModel()
         self._state, self._counts = state, counts
@@ -77,8 +76,7 @@ class LegendModel(SwatchModel):
     def show_facts(self, facts: DomainNumbers | None) -> None:
         """Show area, certainty and markers, or nothing while they are not known."""
         self.facts = facts
-        if self.rowCount():
-            self.all_changed()
+        self.all_changed()
 
     def rowCount(self, parent: QModelIndex = _NOWHERE) -> int:
         """Number of domains."""

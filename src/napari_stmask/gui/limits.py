@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Limits", "default_limits", "ordered"]
+__all__ = ["Limits", "apart", "default_limits", "ordered"]
 
 Limits = tuple[float, float]
 _ENDS = (0.01, 0.99)
@@ -32,4 +32,9 @@ def default_limits(known: NDArray[np.float64]) -> Limits:
         return 0.0, 1.0
     low, high = (float(v) for v in np.quantile(known, _ENDS))
     low = 0.0 if known[0] >= 0 and low <= _HIGH * high else low
+    return apart(low, high)
+
+
+def apart(low: float, high: float) -> Limits:
+    """The two ends, the upper one above the lower."""
     return low, max(high, low + _LEAST)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QGuiApplication, QIcon, QShowEvent
 from qtpy.QtWidgets import (
+    QAbstractItemView,
     QComboBox,
     QDockWidget,
     QFrame,
     QHBoxLayout,
+    QHeaderView,
     QLabel,
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QTableView,
     QVBoxLayout,
     QWidget,
 )
@@ -32,6 +35,7 @@ __all__ = [
     "color_key",
     "copy_text",
     "dock_of",
+    "lay_out_rows",
     "narrow_combo",
     "plain_label",
     "plain_tip",
@@ -60,7 +64,7 @@ def plain_tip(text: str) -> str:
     return f"<qt>{html.escape(text)}</qt>" if "<" in text else text
 
 
-def color_key(names: Iterable[str], colors: Iterable[str], most: int = 16) -> str:
+def color_key(names: Iterable[str], colors: Iterable[str], most: int | None = None) -> str:
     """Markup of names, each beside a square of its colour; those beyond ``most`` are counted.
 
     Names are shown as they are, and none is parted from its square.
@@ -69,8 +73,34 @@ def color_key(names: Iterable[str], colors: Iterable[str], most: int = 16) -> st
         f'<span style="color:{color}">\u25a0</span>&nbsp;{html.escape(name).replace(" ", "&nbsp;")}'
         for name, color in zip(names, colors, strict=False)
     ]
-    more = len(entries) - most
-    return " &nbsp; ".join(entries[:most]) + (f" and {more} more" if more > 0 else "")
+    more = len(entries[most:]) if most is not None else 0
+    return " &nbsp; ".join(entries[:most]) + (f" and {more} more" if more else "")
+
+
+def lay_out_rows(table: QTableView, widths: Mapping[int, int], height: int) -> None:
+    """Have whole rows selected, without a grid or titles of rows.
+
+    Parameters
+    ----------
+    table
+        It has its model.
+    widths
+        Column -> its width in pixels; one of width 0 takes what is left.
+    height
+        Of a row, in pixels.
+    """
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    table.setShowGrid(False)
+    table.verticalHeader().hide()
+    table.verticalHeader().setDefaultSectionSize(height)
+    header = table.horizontalHeader()
+    header.setMinimumSectionSize(30)
+    for column, width in widths.items():
+        how = QHeaderView.ResizeMode.Fixed if width else QHeaderView.ResizeMode.Stretch
+        header.setSectionResizeMode(column, how)
+        if width:
+            header.resizeSection(column, width)
 
 
 class _Scroll(QScrollArea):

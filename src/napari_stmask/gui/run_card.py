@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import cycle
 
 import numpy as np
 import pyqtgraph as pg
@@ -203,7 +204,7 @@ class RunCard(QFrame):
             item = pg.PlotCurveItem(pen=pg.mkPen(color, width=2), antialias=True)
             self.box.addItem(item)
             self._curves[name] = ([], [], item)
-            self.legend.setText(color_key(self._curves, PALETTE))
+            self.legend.setText(color_key(self._curves, cycle(PALETTE)))
             self.plot.show()
         return self._curves[name]
 

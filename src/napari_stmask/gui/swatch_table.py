@@ -8,8 +8,6 @@ from typing import Any, ClassVar
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor, QKeyEvent
 from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QHeaderView,
     QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
@@ -17,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from ..viz.palette import readable_text
+from .parts import lay_out_rows
 
 __all__ = ["COLOR", "NAME", "SwatchModel", "SwatchTable"]
 
@@ -53,8 +52,9 @@ class SwatchModel(QAbstractTableModel):
 
     def all_changed(self) -> None:
         """Have every cell drawn again."""
-        last = self.index(self.rowCount() - 1, self.columnCount() - 1)
-        self.dataChanged.emit(self.index(0, 0), last)
+        if self.rowCount():
+            last = self.index(self.rowCount() - 1, self.columnCount() - 1)
+            self.dataChanged.emit(self.index(0, 0), last)
 
     def looks(self, column: int, role: int, color: str | None) -> Any:
         """Alignment of a cell, and the colour of its row in the first one."""
@@ -91,18 +91,8 @@ class SwatchTable(QTableView):
         super().__init__()
         self.setModel(model)
         self.setAccessibleName(name)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setShowGrid(False)
         self.setWordWrap(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(_ROW)
-        header = self.horizontalHeader()
-        header.setMinimumSectionSize(30)
-        for column, width in widths.items():
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
-            header.resizeSection(column, width)
-        header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
+        lay_out_rows(self, {NAME: 0, **widths}, _ROW)
         self.setItemDelegateForColumn(COLOR, _Swatch(self))
         self.doubleClicked.connect(self._on_double_click)
 

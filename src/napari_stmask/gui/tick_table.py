@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtWidgets import QTableWidget, QTableWidgetItem
+
+from .parts import lay_out_rows
 
 __all__ = ["ID", "TickTable"]
 
@@ -41,22 +43,11 @@ class TickTable(QTableWidget):
         self._off: set[str] = set()
         self.setHorizontalHeaderLabels(list(heads))
         self.setAccessibleName(name)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setTabKeyNavigation(False)
-        self.setShowGrid(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(_ROW)
         # napari's theme draws ticks without a frame.
         self.setStyleSheet("QTableWidget::indicator:unchecked { border: 1px solid #808080; }")
-        header = self.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setMinimumSectionSize(30)
-        for column, width in enumerate(widths):
-            how = QHeaderView.ResizeMode.Fixed if width else QHeaderView.ResizeMode.Stretch
-            header.setSectionResizeMode(column, how)
-            if width:
-                header.resizeSection(column, width)
+        self.horizontalHeader().setHighlightSections(False)
+        lay_out_rows(self, dict(enumerate(widths)), _ROW)
 
     def fit(self) -> None:
         """Be as high as the rows need, within bounds."""

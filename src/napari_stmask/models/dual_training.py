@@ -10,6 +10,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
+from ..core.loss_curves import Curves, of_network
 from ..core.progress import Progress, Steps
 from ..features.graph import normalised_adjacency
 from ..nn.dual_mask import DualMaskObjective, Masking
@@ -24,7 +25,6 @@ __all__ = ["DualMaskTraining"]
 
 _HALO = 3  # two propagation steps of the encoder and one of the decoder
 _HELD_OUT = 0.05
-Curves = dict[str, list[float]]
 
 
 @dataclass
@@ -99,7 +99,7 @@ class DualMaskTraining:
         net, curves = yield from retry_smaller(
             attempt, min(self.tile_spots, len(self.coords)), device=self.device
         )
-        self.history |= {(k if i == 0 else f"{k} ({i + 1})"): v for k, v in curves.items()}
+        self.history |= of_network(curves, i)
         self.add(net)
 
     def _train(self, i: int, tile_spots: int) -> Steps[tuple[DualMaskNet, Curves]]:

@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..core.loss_curves import by_term
 from .palette import PALETTE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["by_term", "curves_figure"]
-
-_NETWORK = re.compile(r" \(\d+\)$")
-
-
-def by_term(losses: Mapping[str, Sequence[float]]) -> dict[str, list[NDArray[np.float64]]]:
-    """Curves of all networks of a run under the name of their term.
-
-    Parameters
-    ----------
-    losses
-        Term -> one number an epoch, as records keep them; those of the second network and
-        further ones end in `` (2)`` and so on. Empty ones are left out.
-    """
-    terms: dict[str, list[NDArray[np.float64]]] = {}
-    for name, values in losses.items():
-        if len(values):
-            curve = np.asarray(values, dtype=float)
-            terms.setdefault(_NETWORK.sub("", name), []).append(curve)
-    return terms
+__all__ = ["curves_figure"]
 
 
 def curves_figure(losses: Mapping[str, Sequence[float]]) -> Figure:
@@ -44,7 +24,7 @@ def curves_figure(losses: Mapping[str, Sequence[float]]) -> Figure:
     Parameters
     ----------
     losses
-        As records keep them; see `by_term`.
+        As records keep them; see `core.loss_curves`.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor, QFont, QKeyEvent, QKeySequence
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+from qtpy.QtWidgets import QAbstractItemView, QTableView
 
 from ..guard import slot
-from ..parts import copy_text, plain_tip
+from ..parts import copy_text, lay_out_rows, plain_tip
 
 __all__ = ["Column", "FrameTable"]
 
@@ -180,24 +180,13 @@ class FrameTable(QTableView):
         self._chooses = chooses
         self.setModel(self.frames)
         self.setAccessibleName(name)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setTabKeyNavigation(False)
-        self.setShowGrid(False)
         self.setWordWrap(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(_ROW)
         header = self.horizontalHeader()
-        header.setMinimumSectionSize(30)
         header.setHighlightSections(False)
-        for i, column in enumerate(columns):
-            if column.width:
-                header.setSectionResizeMode(i, QHeaderView.ResizeMode.Fixed)
-                header.resizeSection(i, column.width)
-            else:
-                header.setSectionResizeMode(i, QHeaderView.ResizeMode.Stretch)
+        lay_out_rows(self, {i: column.width for i, column in enumerate(columns)}, _ROW)
         header.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self.setSortingEnabled(True)
         self.clicked.connect(self._on_clicked)

@@ -58,7 +58,7 @@ class ClassModel(SwatchModel):
         self._state, self._counts, self._cell = state, counts, cell
         if not same:
             self.endResetModel()
-        elif counts:
+        else:
             self.all_changed()
 
     def rowCount(self, parent: QModelIndex = _NOWHERE) -> int:

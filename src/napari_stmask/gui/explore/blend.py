@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...viz.palette import to_rgb
 from ...viz.raster import SpotRaster
-from .limits import default_limits, ordered
+from ..limits import apart, default_limits, ordered
 
 __all__ = ["BLEND_COLOURS", "Part", "colour_name", "mixed", "picture"]
 
@@ -47,7 +47,7 @@ def mixed(parts: Sequence[Part]) -> NDArray[np.float64]:
     for part in parts:
         _, high = default_limits(ordered(part.values))
         low = float(np.nanmedian(part.values)) if np.isfinite(part.values).any() else 0.0
-        high = max(high, low + 1e-6)
+        low, high = apart(low, high)
         share = np.clip((np.nan_to_num(part.values) - low) / (high - low), 0, 1)
         total += share[:, None] * np.asarray(to_rgb([part.colour]))[0][:3]
     return np.clip(total, 0, 1)

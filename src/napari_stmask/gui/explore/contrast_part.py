@@ -18,10 +18,11 @@ from qtpy.QtWidgets import (
 
 from ..fields import NoWheel, make_button
 from ..guard import slot
+from ..limits import Limits, default_limits
 from ..parts import narrow_combo, plain_label
 from ..remember import recall, remember
 from .histogram import Histogram
-from .limits import Limits, default_limits, followed, together
+from .limits import followed, together
 from .reading import Reading
 
 if TYPE_CHECKING:

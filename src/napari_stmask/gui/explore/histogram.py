@@ -10,7 +10,7 @@ from qtpy.QtGui import QColor
 
 from ..analyse.charts import Chart
 from ..guard import slot
-from .limits import Limits, ordered
+from ..limits import Limits, ordered
 
 __all__ = ["Histogram"]
 

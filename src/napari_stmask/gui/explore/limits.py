@@ -7,11 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..limits import Limits, default_limits, ordered
+from ..limits import Limits, apart, default_limits
 
-__all__ = ["Limits", "default_limits", "followed", "ordered", "together"]
-
-_LEAST = 1e-6
+__all__ = ["followed", "together"]
 
 
 def together(own: Sequence[Limits], units: Sequence[str]) -> list[Limits]:
@@ -42,7 +40,7 @@ def followed(limits: Limits, known: NDArray[np.float64], other: NDArray[np.float
     if not known.size or not other.size:
         return default_limits(other)
     low, high = (_at(value, known, other) for value in limits)
-    return low, max(high, low + _LEAST)
+    return apart(low, high)
 
 
 def _at(value: float, known: NDArray[np.float64], other: NDArray[np.float64]) -> float:

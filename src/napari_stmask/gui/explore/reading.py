@@ -12,9 +12,9 @@ from ...analysis.coverage import COVERAGE
 from ...analysis.gene_sources import GeneSource, gene_sources, gene_values, has_gene
 from ...core.prediction import prediction_record
 from ...core.section import Section
+from ..limits import ordered
 from ..model import TITLES, Item
 from .gene_index import GeneIndex, index_of
-from .limits import ordered
 
 __all__ = ["Choice", "Prepared", "Reading", "choices_of", "kin", "prepare", "read", "reading_of"]
 

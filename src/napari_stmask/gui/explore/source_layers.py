@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from .. import layers
 from ..analyse.spot_values import ROLE
 from ..layer_tuples import META, place_of_raster
+from ..limits import Limits
 from ..model import Item
-from .limits import Limits
 from .reading import Reading
 
 if TYPE_CHECKING:

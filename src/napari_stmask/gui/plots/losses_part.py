@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,8 @@ import pyqtgraph as pg
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel
 
-from ...viz.curves import by_term, curves_figure
+from ...core.loss_curves import by_term
+from ...viz.curves import curves_figure
 from ...viz.palette import PALETTE
 from ..analyse.charts import Chart
 from ..guard import slot
@@ -115,7 +117,7 @@ class LossesPart(PlotPart):
             self.chart.show_curves(scaled, "share of the first value")
         elif term in terms:
             self.chart.show_curves({term: terms[term]}, term)
-        self.key.setText(color_key(self.chart.curves, PALETTE))
+        self.key.setText(color_key(self.chart.curves, cycle(PALETTE)))
 
     def table(self, taken: dict[str, list[float]]) -> pd.DataFrame:
         """One row an epoch, one column a term and network."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["UmapPart"]
 
+_LEGEND = 16
 """Most names below the map."""
 
 
@@ -310,4 +311,4 @@ def _legend(shown: Colouring) -> str:
         ends = [(shown.colors[0], f"{low:.3g}"), (shown.colors[-2], f"{high:.3g}")]
     else:
         ends = list(zip(shown.colors, shown.names, strict=False))
-    return color_key([name for _, name in ends], [color for color, _ in ends])
+    return color_key([name for _, name in ends], [color for color, _ in ends], _LEGEND)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...analysis.domains import reduce
 from ...analysis.tempered import tempered_bic_steps
+from ...core.loss_curves import Curves, of_network
 from ...core.progress import Progress, Steps
 from ...features.graph import random_walk, shared_weight
 from ...nn.multimodal import Encoded
@@ -28,7 +29,6 @@ __all__ = ["Training"]
 
 _BLOCK = 2048
 _NUMBER_PCS = 20
-Curves = dict[str, list[float]]
 Float = NDArray[np.float32]
 
 
@@ -169,7 +169,7 @@ class Training(ABC):
 
     def keep_curves(self, i: int, curves: Curves) -> None:
         """Add the losses of network ``i`` to the history."""
-        self.history |= {(k if i == 0 else f"{k} ({i + 1})"): v for k, v in curves.items()}
+        self.history |= of_network(curves, i)
 
     @torch.no_grad()
     def blocks(self) -> Iterator[Float]:
